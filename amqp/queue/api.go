@@ -1,0 +1,177 @@
+package queue
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/brokerd/brokerd/amqp/block"
+)
+
+// Errors that a Handle returns. The cluster turns them into AMQP errors with the texts that clients know.
+var (
+	ErrGone         = errors.New("queue is gone")            // deleted, or its node is going down
+	ErrExclusiveUse = errors.New("queue in exclusive use")   // 403: an exclusive consumer is there, or asked for beside others
+	ErrInUse        = errors.New("queue in use")             // 406: if-unused
+	ErrNotEmpty     = errors.New("queue not empty")          // 406: if-empty
+	ErrUnavailable  = errors.New("queue leader unavailable") // the node that leads the queue cannot be reached
+)
+
+// Handle is a queue as channels and the cluster use it, wherever its leader is. All methods are safe for concurrent use.
+// Publish and Settle never block and keep the order of calls from one goroutine.
+type Handle interface {
+	// ID is unique among all queues that ever existed in the cluster.
+	ID() uint64
+	// Publish gives a block to the queue.
+	Publish(p *Publication)
+	// Settle acknowledges, drops or requeues deliveries.
+	Settle(s *Settlement)
+	// Consume attaches c. Errors: ErrGone, ErrExclusiveUse. After return deliveries may come at any time.
+	Consume(c *Consumer) error
+	// Cancel detaches c; when it returns no more deliveries come. Unsettled ones stay unsettled.
+	Cancel(c *Consumer)
+	// Wake tells the queue that c's receiver has room again (see Receiver.Reserve).
+	Wake(c *Consumer)
+	// Get takes one message. ok is false when none is ready. With noAck it is settled at once, otherwise the caller must
+	// settle piece.First later. remaining is the number of ready messages left.
+	Get(noAck bool) (piece Piece, remaining int, ok bool, err error)
+	// Purge removes all ready messages and returns their number.
+	Purge() (int, error)
+	// Status reports counts.
+	Status() (Status, error)
+	// Delete stops the queue, tells its consumers, and drops its messages; returns the number of ready ones. Errors: ErrGone,
+	// ErrInUse, ErrNotEmpty.
+	Delete(ifUnused, ifEmpty bool) (int, error)
+}
+
+// Status is a snapshot of a queue's counters.
+type Status struct {
+	Ready, Unacked int   // messages
+	ReadyBytes     int64 // bytes of bodies
+	Consumers      int
+	Resident       int64 // bytes of message memory
+}
+
+// Publication is a block on its way into a queue.
+type Publication struct {
+	Block block.Block
+	// Batch is counted down when the block is safe (see Batch). May be nil.
+	Batch *Batch
+	// Seqs are the publish sequence numbers of the records, only when they are not Batch.First, Batch.First+1, ...
+	Seqs []uint64
+	// Flow gets the block's size back once the queue no longer holds it against the publisher. May be nil.
+	Flow Flow
+
+	next *item
+}
+
+// Flow is a publisher's budget of bytes in flight. Done must not block.
+type Flow interface{ Done(bytes int) }
+
+// Batch is what one channel published in one read chunk: the publish sequence numbers [First, Last]. Every Publication that
+// carries it is counted by Add before it is pushed.
+type Batch struct {
+	First, Last uint64
+	// Complete is called once by whoever counts the batch down to zero, from any goroutine. It must not block.
+	Complete func(*Batch)
+
+	pending atomic.Int32
+	refused atomic.Pointer[[]uint64]
+}
+
+// Add counts one more Publication.
+func (b *Batch) Add() { b.pending.Add(1) }
+
+// Done counts one Publication down.
+func (b *Batch) Done() {
+	if b.pending.Add(-1) == 0 && b.Complete != nil {
+		b.Complete(b)
+	}
+}
+
+// Refuse records that the messages with these sequence numbers must be nacked. Call it before Done.
+func (b *Batch) Refuse(seqs ...uint64) {
+	for {
+		old := b.refused.Load()
+		var next []uint64
+		if old != nil {
+			next = append(next, *old...)
+		}
+		next = append(next, seqs...)
+		if b.refused.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// Refused returns the sequence numbers to nack, unordered and possibly repeated.
+func (b *Batch) Refused() []uint64 {
+	if p := b.refused.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Outcome is what happens to a delivery.
+type Outcome uint8
+
+const (
+	Ack     Outcome = iota // consumed
+	Drop                   // rejected without requeue: dead-lettered or dropped
+	Requeue                // back to its old position
+	Return                 // as Requeue, without counting as a failed delivery (the consumer never saw it)
+)
+
+// Range is the offsets [First, Last].
+type Range struct{ First, Last uint64 }
+
+// Settlement settles deliveries of one consumer, or of basic.get when Consumer is nil. Ranges must not be changed after
+// the call.
+type Settlement struct {
+	Consumer *Consumer
+	Outcome  Outcome
+	Ranges   []Range
+	// Done, if set, is called when the settlement is as durable as a confirm (tx.commit). It must not block.
+	Done func()
+}
+
+// Piece is a run of records of one block: Count records with offsets First, First+1, ... Records starts at the first of them.
+type Piece struct {
+	Records     []byte // encoded records, at least Count of them
+	Tail        []byte // body of the only record, see block.Block
+	First       uint64
+	Count       int
+	Bytes       int // encoded bytes of the Count records, Tail included
+	Redelivered bool
+	// DeliveryCount is the number of failed deliveries so far, for Count == 1 pieces that were requeued.
+	DeliveryCount uint32
+}
+
+// Consumer is one basic.consume. The fields are set before Consume and not changed afterwards, except by the queue.
+type Consumer struct {
+	Tag       string
+	NoAck     bool
+	Exclusive bool
+	Priority  int32
+	Prefetch  int // messages, 0 for no limit
+	Receiver  Receiver
+
+	// owned by the queue's runner
+	unacked  int
+	blocked  bool // Reserve refused; Wake will come
+	attached bool
+	batch    []Piece
+}
+
+// Receiver is the channel behind a consumer. All methods are called by queue runners and must not block.
+type Receiver interface {
+	// Reserve asks for room for up to n messages and returns how many may be delivered now. When it returns less than n it
+	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver.
+	Reserve(c *Consumer, n int) int
+	// Unreserve gives back what was reserved and not delivered.
+	Unreserve(c *Consumer, n int)
+	// Deliver hands over pieces in order. The slice is the callee's only during the call; the pieces' bytes stay valid while
+	// they are referenced. With c.NoAck they are settled already.
+	Deliver(c *Consumer, pieces []Piece)
+	// Cancelled says that the queue is gone and c with it.
+	Cancelled(c *Consumer)
+}

@@ -1,0 +1,8 @@
+// Package queue is the queue engine: ready and unacknowledged messages, consumers and their credit, requeue to the old
+// position, paging between memory and log.
+//
+// A [Queue] is run by one goroutine at a time (its runner); an idle queue has none. Everything reaches it through a lock-free
+// inbox; its state needs no lock. The server calls it through [Handle], so that a queue led by another node can stand behind
+// the same interface. The engine knows no sockets and no AMQP frames: it moves pieces of blocks (see amqp/block) to
+// [Receiver]s, which are channels.
+package queue

@@ -1,0 +1,109 @@
+package meta
+
+// Entities of the replicated state. They are immutable once in the state: a change makes a new value. Arguments are encoded
+// AMQP field tables (without the length prefix), nil for none, kept byte for byte as the client sent them.
+
+// VHost is a virtual host.
+type VHost struct {
+	Name             string
+	Description      string
+	Tags             []string
+	DefaultQueueType string
+	Tracing          bool
+	Protected        bool
+}
+
+// User is a broker user. PasswordHash is empty when password login is refused.
+type User struct {
+	Name          string
+	PasswordHash  []byte
+	HashAlgorithm string // HashArgon2id, HashSHA256, HashSHA512
+	Tags          []string
+}
+
+// Permission holds the three regular expressions of a user in a vhost.
+type Permission struct {
+	User, VHost            string
+	Configure, Write, Read string
+}
+
+// TopicPermission restricts the routing keys of a topic exchange.
+type TopicPermission struct {
+	User, VHost, Exchange string
+	Write, Read           string
+}
+
+// Exchange is a declared exchange. The default exchange is not stored.
+type Exchange struct {
+	VHost, Name string
+	Type        string
+	Durable     bool
+	AutoDelete  bool
+	Internal    bool
+	Arguments   []byte
+	// Owner is set for exchanges that go when a node's incarnation ends (not durable).
+	Owner Owner
+}
+
+// Queue is a declared queue.
+type Queue struct {
+	ID          uint64 // unique among all queues that ever existed
+	VHost, Name string
+	Type        string // "classic"
+	Durable     bool
+	AutoDelete  bool
+	Exclusive   bool
+	Arguments   []byte
+	Leader      string // node id
+	// Owner is set for queues that go when a node's incarnation ends (not durable, or exclusive).
+	Owner Owner
+	// Connection identifies the owning connection of an exclusive queue within Owner, 0 for none.
+	Connection uint64
+}
+
+// Owner names one run of one node. The zero Owner means none.
+type Owner struct {
+	Node        string
+	Incarnation uint64
+}
+
+// DestinationKind says what a binding leads to.
+type DestinationKind uint8
+
+const (
+	ToQueue DestinationKind = iota
+	ToExchange
+)
+
+// Binding leads from a source exchange to a queue or exchange. All fields together are its identity; two argument tables
+// that differ only in the order of their keys are the same.
+type Binding struct {
+	VHost, Source   string
+	Destination     string
+	DestinationKind DestinationKind
+	RoutingKey      string
+	Arguments       []byte
+}
+
+// Policy, operator policies and runtime parameters are stored for later use.
+type Policy struct {
+	VHost, Name string
+	Operator    bool
+	Pattern     string
+	ApplyTo     string
+	Priority    int32
+	Definition  []byte // JSON object
+}
+
+// Parameter is a runtime parameter; VHost is empty for global ones.
+type Parameter struct {
+	VHost, Component, Name string
+	Value                  []byte // JSON
+}
+
+// Hash algorithms of User.HashAlgorithm, by the names that RabbitMQ definitions use where it has one.
+const (
+	HashArgon2id = "brokerd_argon2id"
+	HashSHA256   = "rabbit_password_hashing_sha256"
+	HashSHA512   = "rabbit_password_hashing_sha512"
+)
