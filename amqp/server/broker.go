@@ -1,0 +1,43 @@
+package server
+
+import (
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/cluster"
+	"github.com/brokerd/brokerd/cluster/routing"
+)
+
+// Broker is what the server needs from the cluster. Errors are *wire.Error with the code and text for the client, unless said.
+type Broker interface {
+	// Authenticate checks a password. loopback says that the client is on this machine. Any failure is an error whose text
+	// is for the log only; it takes as long for unknown users as for wrong passwords.
+	Authenticate(user, password string, loopback bool) (*cluster.User, error)
+	// Open gives a connection access to a vhost. connection is unique on this node and run. Errors are 530.
+	Open(user *cluster.User, vhost string, connection uint64) (Access, error)
+	// ClusterName is announced in the server properties.
+	ClusterName() string
+}
+
+// Access is one connection's way to one vhost. Methods that change or ask something may wait; the others never do.
+// All are safe for concurrent use by the channels of the connection.
+type Access interface {
+	DeclareExchange(s cluster.ExchangeSpec) error
+	DeleteExchange(name string, ifUnused bool) error
+	BindExchange(b cluster.BindingSpec) error
+	UnbindExchange(b cluster.BindingSpec) error
+	DeclareQueue(s cluster.QueueSpec) (cluster.QueueInfo, error)
+	DeleteQueue(name string, ifUnused, ifEmpty bool) (messages int, err error)
+	PurgeQueue(name string) (messages int, err error)
+	BindQueue(b cluster.BindingSpec) error
+	UnbindQueue(b cluster.BindingSpec) error
+	// QueueForRead finds a queue for basic.consume and basic.get: exists (404), may be read (403), is not another
+	// connection's exclusive queue (405).
+	QueueForRead(name string) (queue.Handle, error)
+	// Routes returns the current routing state of the vhost, nil when the vhost is gone. It never waits.
+	Routes() *routing.VHost
+	// CheckPublish checks the write permission on an exchange. It never waits.
+	CheckPublish(exchange string) error
+	// CheckUserID checks the user-id property of a message.
+	CheckUserID(userID []byte) error
+	// Close deletes the connection's exclusive queues; it returns when they are gone. It is called once.
+	Close()
+}
