@@ -38,15 +38,18 @@ type Handle interface {
 	Purge() (int, error)
 	// Status reports counts.
 	Status() (Status, error)
-	// Delete stops the queue, tells its consumers, and drops its messages; returns the number of ready ones. Errors: ErrGone,
-	// ErrInUse, ErrNotEmpty.
-	Delete(ifUnused, ifEmpty bool) (int, error)
+	// PrepareDelete checks the conditions and holds the queue still: what arrives from now on waits until Drop or Resume. It
+	// returns the number of ready messages. Errors: ErrGone, ErrInUse, ErrNotEmpty.
+	PrepareDelete(ifUnused, ifEmpty bool) (int, error)
+	// Resume ends PrepareDelete when the deletion could not be agreed on.
+	Resume()
+	// Drop ends the queue: its consumers are told, waiting publishers answered, its messages deleted. It does not wait.
+	Drop()
 }
 
 // Status is a snapshot of a queue's counters.
 type Status struct {
-	Ready, Unacked int   // messages
-	ReadyBytes     int64 // bytes of bodies
+	Ready, Unacked int // messages
 	Consumers      int
 	Resident       int64 // bytes of message memory
 }
@@ -60,8 +63,6 @@ type Publication struct {
 	Seqs []uint64
 	// Flow gets the block's size back once the queue no longer holds it against the publisher. May be nil.
 	Flow Flow
-
-	next *item
 }
 
 // Flow is a publisher's budget of bytes in flight. Done must not block.
@@ -103,6 +104,15 @@ func (b *Batch) Refuse(seqs ...uint64) {
 	}
 }
 
+// refuseAll records that every message of the batch must be nacked.
+func (b *Batch) refuseAll() {
+	seqs := make([]uint64, 0, b.Last-b.First+1)
+	for s := b.First; s <= b.Last; s++ {
+		seqs = append(seqs, s)
+	}
+	b.Refuse(seqs...)
+}
+
 // Refused returns the sequence numbers to nack, unordered and possibly repeated.
 func (b *Batch) Refused() []uint64 {
 	if p := b.refused.Load(); p != nil {
@@ -142,8 +152,6 @@ type Piece struct {
 	Count       int
 	Bytes       int // encoded bytes of the Count records, Tail included
 	Redelivered bool
-	// DeliveryCount is the number of failed deliveries so far, for Count == 1 pieces that were requeued.
-	DeliveryCount uint32
 }
 
 // Consumer is one basic.consume. The fields are set before Consume and not changed afterwards, except by the queue.
@@ -156,11 +164,23 @@ type Consumer struct {
 	Receiver  Receiver
 
 	// owned by the queue's runner
-	unacked  int
-	blocked  bool // Reserve refused; Wake will come
-	attached bool
-	batch    []Piece
+	attached   bool
+	unacked    int  // deliveries not settled
+	blocked    bool // Reserve refused; Wake will come
+	waiting    bool // in the ready ring of its priority
+	batch      []Piece
+	batchBytes int
 }
+
+// credit returns how many more messages c may have.
+func (c *Consumer) credit() int {
+	if c.NoAck || c.Prefetch == 0 {
+		return maxCredit
+	}
+	return c.Prefetch - c.unacked
+}
+
+const maxCredit = 1 << 30
 
 // Receiver is the channel behind a consumer. All methods are called by queue runners and must not block.
 type Receiver interface {

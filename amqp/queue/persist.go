@@ -1,0 +1,156 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/brokerd/brokerd/amqp/block"
+)
+
+// desc returns what the log knows the segment by. Runner only; before the claim the counts may still grow, so the lock.
+func (s *segment) desc() block.Desc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.op.Desc
+}
+
+// segmentDone is the runner's part of a segment's commit; its publishers were answered by Done.
+func (q *Queue) segmentDone(s *segment) {
+	b := s.blk
+	b.inflight--
+	if s.op.Desc.Spill {
+		q.spilling--
+	}
+	if b.dead || q.state == stateGone || q.state == stateStopped {
+		return
+	}
+	if b.open == s {
+		b.open = nil
+	}
+	switch {
+	case s.err == nil:
+		s.stored = true
+		s.merged = nil
+		s.waiters = nil
+		s.op.Records, s.op.Tail = nil, nil
+	case s.op.Desc.Spill:
+		b.spill = nil
+		q.logError("a block could not be written out to free memory", b, s.err)
+		return
+	case s.merged != nil: // the log still has the segments that it should have replaced
+		b.segs = s.merged
+		s.merged = nil
+		q.logError("small blocks could not be merged", b, s.err)
+		return
+	default:
+		q.logError("messages could not be stored; they stay in memory and their publishers were told", b, s.err)
+		for i, o := range b.segs {
+			if o == s {
+				b.segs = append(b.segs[:i], b.segs[i+1:]...)
+				break
+			}
+		}
+		b.covered -= s.n
+		return
+	}
+	q.merge(b)
+	q.pageOut(b)
+}
+
+// maxSegments is how many stored segments a block may have before they are merged into one.
+const maxSegments = 64
+
+// merge replaces the stored segments of b by one when there are many of them, so that a backlog that came in slowly costs
+// the log no more than one that came in fast.
+func (q *Queue) merge(b *memBlock) {
+	if b.inflight > 0 || !b.resident() || b.tail != nil {
+		return
+	}
+	if len(b.segs) < maxSegments && (!b.sealed || len(b.segs) < 2 || q.near(b)) {
+		return
+	}
+	first, last := b.segs[0], b.segs[len(b.segs)-1]
+	n := last.first + last.n - first.first
+	end := len(b.buf)
+	if last.first+last.n < b.count {
+		end = b.position(last.first + last.n)
+	}
+	s := &segment{q: q, blk: b, first: first.first, pos: first.pos, n: n, state: segmentClosed, merged: b.segs}
+	s.op = block.Op{
+		Kind:    block.OpReplace,
+		Queue:   q.opts.ID,
+		Desc:    block.Desc{Base: b.base + uint64(s.first), Count: n, Size: uint32(end - s.pos)},
+		Records: b.buf[s.pos:end],
+		Owner:   s,
+	}
+	covered := uint32(0)
+	for pos, i := s.pos, uint32(0); i < n; i++ {
+		rec := b.buf[pos:]
+		if block.FlagsOf(rec)&block.Persistent != 0 {
+			s.op.Desc.Persistent++
+		}
+		s.op.Desc.Bodies += uint32(block.BodyLenOf(rec))
+		if d := block.DeadlineOf(rec); d != 0 && (s.op.Desc.MinDeadline == 0 || d < s.op.Desc.MinDeadline) {
+			s.op.Desc.MinDeadline = d
+		}
+		pos += block.RecordLen(rec)
+		covered++
+	}
+	for _, o := range b.segs {
+		s.op.Remove = append(s.op.Remove, o.op.Desc)
+	}
+	b.segs = []*segment{s}
+	b.covered = covered
+	b.inflight++
+	q.opts.Log.Submit(&s.op)
+	if b.goneN > 0 && !b.dirty { // the replaced bitmaps went with their blocks
+		b.dirty = true
+		q.dirty = append(q.dirty, b)
+		q.tick()
+	}
+}
+
+// The delivered mark. A crash forgets which messages were delivered and not acknowledged; they must come back with
+// redelivered set. So the log holds a mark below which everything counts as delivered, and no persistent message at or above
+// the stored mark is delivered. The mark is raised ahead of the deliveries, in windows that follow the rate.
+const (
+	minMarkWindow = 4 << 10
+	maxMarkWindow = 4 << 20
+	// implicitMark is the mark of a queue for which none was stored.
+	implicitMark = 4 << 10
+)
+
+// raiseMark asks for a higher mark once half of the window is used.
+func (q *Queue) raiseMark() {
+	if q.markPending || q.curOff+q.markWindow/2 < q.mark {
+		return
+	}
+	now := time.Now().UnixMilli()
+	if now-q.markTime < 1000 {
+		q.markWindow = min(q.markWindow*2, maxMarkWindow)
+	} else {
+		q.markWindow = max(q.markWindow/2, minMarkWindow)
+	}
+	q.markTime = now
+	q.markPending = true
+	m := &markOp{q: q}
+	m.op = block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: max(q.curOff, q.mark) + q.markWindow, Owner: m}
+	q.opts.Log.Submit(&m.op)
+}
+
+type markOp struct {
+	q  *Queue
+	op block.Op
+}
+
+func (m *markOp) Claim(*block.Op) bool { return true }
+
+func (m *markOp) Done(_ *block.Op, err error) {
+	q := m.q
+	q.post(&item{fn: func() {
+		q.markPending = false
+		if err != nil {
+			q.opts.Logger.Error("delivered mark could not be stored; deliveries go on", "queue", q.opts.Name, "error", err)
+		}
+		q.mark = max(q.mark, m.op.Mark)
+	}})
+}

@@ -1,0 +1,46 @@
+package queue
+
+// rangeHeap is the requeued offsets as disjoint ranges, lowest first (a binary heap by First).
+type rangeHeap []Range
+
+func (h rangeHeap) empty() bool { return len(h) == 0 }
+
+func (h *rangeHeap) push(r Range) {
+	s := append(*h, r)
+	for i := len(s) - 1; i > 0; {
+		up := (i - 1) / 2
+		if s[up].First <= s[i].First {
+			break
+		}
+		s[up], s[i] = s[i], s[up]
+		i = up
+	}
+	*h = s
+}
+
+func (h *rangeHeap) pop() Range {
+	s := *h
+	top := s[0]
+	n := len(s) - 1
+	s[0] = s[n]
+	s = s[:n]
+	for i := 0; ; {
+		c := 2*i + 1
+		if c >= n {
+			break
+		}
+		if c+1 < n && s[c+1].First < s[c].First {
+			c++
+		}
+		if s[i].First <= s[c].First {
+			break
+		}
+		s[i], s[c] = s[c], s[i]
+		i = c
+	}
+	if n == 0 {
+		s = nil
+	}
+	*h = s
+	return top
+}

@@ -1,0 +1,138 @@
+package queue
+
+import (
+	"sync"
+
+	"github.com/brokerd/brokerd/amqp/block"
+)
+
+// segment is a run of records of one memBlock that goes to the log as one stored block. Until the log claims it, it grows
+// with the block; when all its records are settled before that, it is cancelled and never written.
+//
+// mu guards the fields that the runner and the log's goroutine both touch before the claim: state, op, waiters. After the
+// claim the op is the log's until Done; waiters are then only read, by Done. Everything below the comment is the runner's.
+type segment struct {
+	mu      sync.Mutex
+	state   segmentState
+	op      block.Op
+	waiters []waiter
+
+	// runner
+	q      *Queue
+	blk    *memBlock
+	first  uint32 // index of the first record in blk
+	pos    int    // its byte position
+	n      uint32
+	stored bool
+	err    error
+	// merged holds the segments that this one replaces, until it is stored.
+	merged []*segment
+}
+
+type segmentState uint8
+
+const (
+	segmentOpen segmentState = iota // growing, not claimed
+	segmentClaimed
+	segmentCancelled
+	segmentClosed // not claimed, but must not grow any more
+)
+
+// waiter is a publication that waits for a segment to be safe.
+type waiter struct {
+	batch *Batch
+	seqs  []uint64 // to refuse if the log fails; nil means the whole batch
+	flow  Flow
+	bytes int
+}
+
+func (w *waiter) done(err error) {
+	if w.batch != nil {
+		if err != nil {
+			if w.seqs != nil {
+				w.batch.Refuse(w.seqs...)
+			} else {
+				w.batch.refuseAll()
+			}
+		}
+		w.batch.Done()
+	}
+	if w.flow != nil {
+		w.flow.Done(w.bytes)
+	}
+}
+
+// Claim implements block.OpOwner.
+func (s *segment) Claim(*block.Op) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == segmentCancelled {
+		return false
+	}
+	s.state = segmentClaimed
+	return true
+}
+
+// Done implements block.OpOwner. Publishers are answered from here, without waiting for the runner.
+func (s *segment) Done(_ *block.Op, err error) {
+	for i := range s.waiters {
+		s.waiters[i].done(err)
+	}
+	s.err = err
+	s.q.post(&item{seg: s})
+}
+
+// extend adds the records that were appended to blk since the segment was made. It returns false if the segment can grow no
+// more.
+func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int64, records []byte, w waiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != segmentOpen {
+		return false
+	}
+	s.n += added
+	d := &s.op.Desc
+	d.Count += added
+	d.Persistent += persistent
+	d.Bodies += uint32(bodies)
+	d.Size = uint32(len(records))
+	if minDeadline != 0 && (d.MinDeadline == 0 || minDeadline < d.MinDeadline) {
+		d.MinDeadline = minDeadline
+	}
+	s.op.Records = records
+	if w.batch != nil || w.flow != nil {
+		s.waiters = append(s.waiters, w)
+	}
+	return true
+}
+
+// close keeps the segment from growing.
+func (s *segment) close() {
+	s.mu.Lock()
+	if s.state == segmentOpen {
+		s.state = segmentClosed
+	}
+	s.mu.Unlock()
+}
+
+// cancel takes the segment back from the log if it was not claimed yet, and answers its publishers: their messages are
+// settled.
+func (s *segment) cancel() bool {
+	s.mu.Lock()
+	if s.state == segmentClaimed || s.state == segmentCancelled {
+		s.mu.Unlock()
+		return false
+	}
+	s.state = segmentCancelled
+	s.mu.Unlock()
+	for i := range s.waiters {
+		s.waiters[i].done(nil)
+	}
+	s.op.Records, s.op.Tail = nil, nil
+	return true
+}
+
+// live returns how many records of the segment are not settled.
+func (s *segment) live() uint32 {
+	return s.n - s.blk.gone.countRange(s.first, s.first+s.n-1)
+}

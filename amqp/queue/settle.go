@@ -1,0 +1,200 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/brokerd/brokerd/amqp/block"
+)
+
+// settle applies a channel's settlement.
+func (q *Queue) settle(s *Settlement) {
+	if q.state != stateOpen {
+		if s.Done != nil {
+			s.Done()
+		}
+		return
+	}
+	n := 0
+	for _, r := range s.Ranges {
+		k := int(r.Last - r.First + 1)
+		n += k
+		switch s.Outcome {
+		case Ack, Drop:
+			q.settleRange(r)
+		case Requeue:
+			q.requeue(r, true)
+		case Return:
+			q.requeue(r, false)
+		}
+	}
+	q.unackedN -= n
+	if c := s.Consumer; c != nil {
+		c.unacked -= n
+		q.readmit(c)
+	}
+	if s.Done != nil {
+		q.flushGone()
+		q.flushDeletes()
+		q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.ID, Owner: barrier(s.Done)})
+	}
+}
+
+// barrier calls a function when everything submitted before is durable.
+type barrier func()
+
+func (f barrier) Claim(*block.Op) bool  { return true }
+func (f barrier) Done(*block.Op, error) { f() }
+
+// eachBlock calls fn for every block that still holds records of r, with the record indexes of r in it.
+func (q *Queue) eachBlock(r Range, fn func(b *memBlock, lo, hi uint32)) {
+	for off := r.First; off <= r.Last; {
+		i := q.idx.find(off)
+		if i == q.idx.len() {
+			return
+		}
+		b := q.idx.at(i)
+		off = max(off, b.base) // blocks in between are dead and dropped
+		if off > r.Last {
+			return
+		}
+		end := b.end()
+		if !b.dead {
+			fn(b, uint32(off-b.base), uint32(min(r.Last, end-1)-b.base))
+		}
+		off = end
+	}
+}
+
+func (q *Queue) settleRange(r Range) { q.eachBlock(r, q.settleIn) }
+
+// requeue makes r ready again, at its old position. Records of blocks that were lost meanwhile stay lost.
+func (q *Queue) requeue(r Range, failed bool) {
+	q.eachBlock(r, func(b *memBlock, lo, hi uint32) {
+		if failed {
+			b.redelivered.setRange(lo, hi, b.count)
+		}
+		q.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
+		q.readyN += int(hi - lo + 1)
+	})
+}
+
+// settleIn marks the records [lo, hi] of b as gone.
+func (q *Queue) settleIn(b *memBlock, lo, hi uint32) {
+	if lo == 0 && hi == b.count-1 {
+		b.goneN = b.count
+	} else {
+		b.goneN += b.gone.setRange(lo, hi, b.count)
+	}
+	if b.goneN == b.count {
+		q.bury(b)
+		return
+	}
+	if b.inflight > 0 {
+		q.cancelSettled(b, lo, hi)
+	}
+	if len(b.segs) > 0 && !b.dirty {
+		b.dirty = true
+		q.dirty = append(q.dirty, b)
+		q.tick()
+	}
+}
+
+// cancelSettled takes back segments of b within reach of [lo, hi] that hold nothing live and were not claimed by the log.
+func (q *Queue) cancelSettled(b *memBlock, lo, hi uint32) {
+	for i := 0; i < len(b.segs); i++ {
+		s := b.segs[i]
+		if s.stored || s.first > hi || s.first+s.n <= lo || s.live() > 0 || !s.cancel() {
+			continue
+		}
+		b.inflight--
+		b.covered -= s.n
+		if b.open == s {
+			b.open = nil
+		}
+		b.segs = append(b.segs[:i], b.segs[i+1:]...)
+		i--
+	}
+}
+
+// bury ends a block whose records are all gone: its memory is released, what the log holds of it is deleted, what the log
+// has not claimed yet is taken back.
+func (q *Queue) bury(b *memBlock) {
+	b.goneN = b.count
+	b.dead = true
+	b.sealed = true
+	if q.tail == b {
+		q.tail = nil
+	}
+	for _, s := range b.segs {
+		// A claimed segment is deleted after it was written: ops of a queue take effect in the order of submission.
+		if !s.cancel() {
+			q.deletes = append(q.deletes, s.op.Desc)
+		}
+		for _, old := range s.merged {
+			q.deletes = append(q.deletes, old.op.Desc)
+		}
+	}
+	if b.spill != nil && !b.spill.cancel() {
+		q.deletes = append(q.deletes, b.spill.op.Desc)
+	}
+	if b.resident() {
+		q.account(-int64(b.size))
+	}
+	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered = nil, nil, nil, nil, nil, nil, nil
+	q.idx.buried()
+}
+
+// maxDeletes bounds the blocks in one OpDelete.
+const maxDeletes = 256
+
+// flushDeletes hands the deletion of dead blocks to the log. Nobody waits for it.
+func (q *Queue) flushDeletes() {
+	for len(q.deletes) > 0 {
+		n := min(len(q.deletes), maxDeletes)
+		remove := make([]block.Desc, n)
+		copy(remove, q.deletes)
+		q.deletes = q.deletes[n:]
+		q.opts.Log.Submit(&block.Op{Kind: block.OpDelete, Queue: q.opts.ID, Remove: remove, Lazy: true})
+	}
+	q.deletes = nil
+}
+
+// goneDelay is how long acknowledgements of single messages stay in memory before they are written as bitmaps. Most blocks
+// are acknowledged as a whole by then and are deleted instead.
+const goneDelay = 200 * time.Millisecond
+
+// tick arms one timer that ends in flushGone.
+func (q *Queue) tick() {
+	if q.ticking {
+		return
+	}
+	q.ticking = true
+	time.AfterFunc(goneDelay, func() {
+		q.post(&item{fn: func() {
+			q.ticking = false
+			if q.state == stateOpen {
+				q.flushGone()
+			}
+		}})
+	})
+}
+
+// flushGone writes which records of partly acknowledged blocks are gone.
+func (q *Queue) flushGone() {
+	for _, b := range q.dirty {
+		b.dirty = false
+		if b.dead {
+			continue
+		}
+		for _, s := range b.segs {
+			if s.live() == s.n {
+				continue
+			}
+			q.opts.Log.Submit(&block.Op{
+				Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc(), Gone: b.gone.slice(s.first, s.n), Lazy: true,
+			})
+		}
+	}
+	clear(q.dirty)
+	q.dirty = q.dirty[:0]
+}
