@@ -92,7 +92,9 @@ func appendMethodHead(b []byte, channel uint16, k MethodKey, n int) []byte {
 }
 
 // appendName appends a short string that is at most 255 bytes.
-func appendName[S ~string | ~[]byte](b []byte, s S) []byte { return append(append(b, byte(len(s))), s...) }
+func appendName[S ~string | ~[]byte](b []byte, s S) []byte {
+	return append(append(b, byte(len(s))), s...)
+}
 
 func cutName[S ~string | ~[]byte](s S) S {
 	if len(s) > maxShortstr {
@@ -119,7 +121,9 @@ func AppendPublish[S ~string | ~[]byte](b []byte, channel uint16, exchange, rout
 }
 
 // AppendDeliver appends a basic.deliver frame.
-func AppendDeliver(b []byte, channel uint16, consumerTag string, tag uint64, redelivered bool, exchange, routingKey []byte) []byte {
+func AppendDeliver(b []byte, channel uint16, consumerTag string, tag uint64, redelivered bool,
+	exchange, routingKey []byte,
+) []byte {
 	consumerTag, exchange, routingKey = cutName(consumerTag), cutName(exchange), cutName(routingKey)
 	b = appendMethodHead(b, channel, KeyBasicDeliver, 12+len(consumerTag)+len(exchange)+len(routingKey))
 	b = appendName(b, consumerTag)
@@ -131,7 +135,9 @@ func AppendDeliver(b []byte, channel uint16, consumerTag string, tag uint64, red
 }
 
 // AppendGetOk appends a basic.get-ok frame. messageCount is the number of ready messages left.
-func AppendGetOk(b []byte, channel uint16, tag uint64, redelivered bool, exchange, routingKey []byte, messageCount uint32) []byte {
+func AppendGetOk(b []byte, channel uint16, tag uint64, redelivered bool, exchange, routingKey []byte,
+	messageCount uint32,
+) []byte {
 	exchange, routingKey = cutName(exchange), cutName(routingKey)
 	b = appendMethodHead(b, channel, KeyBasicGetOk, 15+len(exchange)+len(routingKey))
 	b = binary.BigEndian.AppendUint64(b, tag)

@@ -45,14 +45,13 @@ func (t Table) Equal(u Table) bool {
 	return slices.EqualFunc(t, u, func(a, b Field) bool { return a.Name == b.Name && a.Value.Equal(b.Value) })
 }
 
-// Append appends the table with its 4-byte length. It panics on a value whose Kind is none of the constants; parsed tables have
-// no such values.
+// Append appends the table with its 4-byte length.
 func (t Table) Append(b []byte) []byte {
 	start := len(b)
 	return patchLength(t.appendFields(appendUint32(b, 0)), start)
 }
 
-// Encode returns the table without its length, nil when it has no fields. It panics like [Table.Append].
+// Encode returns the table without its length, nil when it has no fields.
 func (t Table) Encode() []byte { return t.appendFields(nil) }
 
 func (t Table) appendFields(b []byte) []byte {
@@ -71,7 +70,7 @@ func patchLength(b []byte, start int) []byte {
 
 // ParseTable decodes the content of a table, without its length. Everything is copied out of b; a table without fields is nil.
 // The error is a SYNTAX_ERROR: unknown type, wrong length, or nested deeper than [MaxDepth]. Memory for the result is bounded
-// by some 60 times the length of b.
+// by some 100 times the length of b.
 func ParseTable(b []byte) (Table, error) {
 	if err := checkFields(b, 1); err != nil {
 		return nil, err

@@ -76,7 +76,8 @@ func (k Kind) IsInteger() bool {
 	return false
 }
 
-// Value is one value of a field table. Kind says which of the other fields counts. The zero Value is encoded as void.
+// Value is one value of a field table. Kind says which of the other fields counts. A value
+// whose Kind is none of the constants, such as the zero Value, is encoded as void.
 type Value struct {
 	Kind Kind
 	// Scale is the number of decimal places of a decimal.
@@ -169,9 +170,6 @@ func (v Value) isVoid() bool { return v.Kind == KindVoid || v.Kind == 0 }
 
 // append appends the kind octet and the value.
 func (v *Value) append(b []byte) []byte {
-	if v.isVoid() {
-		return append(b, byte(KindVoid))
-	}
 	b = append(b, byte(v.Kind))
 	switch v.Kind {
 	case KindBool:
@@ -202,5 +200,6 @@ func (v *Value) append(b []byte) []byte {
 		}
 		return patchLength(b, start)
 	}
-	panic("wire: value of unknown kind " + string(rune(v.Kind)))
+	b[len(b)-1] = byte(KindVoid) // any other kind would make the table unreadable
+	return b
 }
