@@ -67,9 +67,17 @@ type Owner struct {
 	Incarnation uint64
 }
 
+// NodeRun is what the state knows of a node: its latest run, and whether that is over.
+type NodeRun struct {
+	Name        string
+	Incarnation uint64
+	Ended       bool
+}
+
 // DestinationKind says what a binding leads to.
 type DestinationKind uint8
 
+// What a binding leads to.
 const (
 	ToQueue DestinationKind = iota
 	ToExchange

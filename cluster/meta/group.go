@@ -1,0 +1,257 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Group is this node's member of the metadata group. All methods are safe for concurrent use.
+type Group struct {
+	opts Options
+	fsm  *fsm
+	raft *raft.Raft
+	db   *raftboltdb.BoltStore
+
+	proposals chan *proposal // to the collector
+	stop      chan struct{}  // closed by Shutdown: no more proposals, no more snapshots
+	collected chan struct{}  // closed when the collector is gone
+	compacted chan struct{}  // closed when the compactor is gone
+	shutdown  sync.Once
+	closed    error // of the one shutdown
+}
+
+// Open starts this node's member of the group. A sole member is the leader, has applied its whole log and holds the default
+// vhost and user when Open returns; a member among others catches up afterwards. Errors: ErrDirInUse, ErrForeignDir,
+// ErrIncompatible, ErrTimeout, ErrInvalidArgument, and those of the file system.
+func Open(o Options) (*Group, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, errors.Join(fmt.Errorf("metadata directory: %w", err), closeTransport(o.Transport))
+	}
+	db, err := openLog(filepath.Join(o.Dir, "raft.db"))
+	if err != nil {
+		return nil, errors.Join(err, closeTransport(o.Transport))
+	}
+	g := &Group{
+		opts:      o,
+		fsm:       newFSM(o.Logger, o.OnApply),
+		db:        db,
+		proposals: make(chan *proposal, maxBatchCommands),
+		stop:      make(chan struct{}),
+		collected: make(chan struct{}),
+		compacted: make(chan struct{}),
+	}
+	if err := g.startRaft(); err != nil {
+		return nil, errors.Join(err, db.Close(), closeTransport(o.Transport))
+	}
+	go g.collect()
+	go g.compact()
+
+	ctx, cancel := context.WithTimeout(context.Background(), o.StartTimeout)
+	defer cancel()
+	if err := g.ready(ctx); err != nil {
+		return nil, errors.Join(err, g.Shutdown(context.Background()))
+	}
+	return g, nil
+}
+
+// closeTransport does what a running Raft does at its shutdown.
+func closeTransport(t raft.Transport) error {
+	if c, ok := t.(raft.WithClose); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// openLog opens the Raft log. Every commit is synced: a proposal is answered when it is on disk. The list of free pages is
+// not written but found again when the file is opened, which makes each commit smaller.
+func openLog(path string) (*raftboltdb.BoltStore, error) {
+	db, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout:        time.Second,
+			NoFreelistSync: true,
+			FreelistType:   bbolt.FreelistMapType,
+		},
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %s", ErrDirInUse, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("metadata log %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// startRaft bootstraps an empty directory if asked to, and starts the Raft library.
+func (g *Group) startRaft() error {
+	config := g.opts.raftConfig()
+	// One snapshot is kept: an older one would be of no use, because the log behind it is gone.
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(g.opts.Dir, 1, config.Logger)
+	if err != nil {
+		return fmt.Errorf("metadata snapshots: %w", err)
+	}
+	if g.opts.Bootstrap {
+		if err := bootstrap(config, g.db, snapshots, g.opts.Transport); err != nil {
+			return fmt.Errorf("bootstrap of the metadata group: %w", err)
+		}
+	}
+	r, err := raft.NewRaft(config, g.fsm, g.db, g.db, snapshots, g.opts.Transport)
+	if err != nil {
+		return fmt.Errorf("start of the metadata group: %w", errors.Join(err, g.fsm.restoreErr))
+	}
+	g.raft = r
+	return nil
+}
+
+// bootstrap makes this node the sole member of a new group, unless the directory has content.
+func bootstrap(config *raft.Config, db *raftboltdb.BoltStore, snapshots raft.SnapshotStore, transport raft.Transport) error {
+	// A crash within an earlier bootstrap leaves a term and no log. Nothing was promised to anybody then: begin again.
+	last, err := db.LastIndex()
+	if err != nil {
+		return err
+	}
+	list, err := snapshots.List()
+	if err != nil {
+		return err
+	}
+	if last > 0 || len(list) > 0 {
+		return nil
+	}
+	term := []byte("CurrentTerm")
+	if n, err := db.GetUint64(term); err == nil && n == 1 {
+		if err := db.SetUint64(term, 0); err != nil {
+			return err
+		}
+	}
+	return raft.BootstrapCluster(config, db, db, snapshots, transport, raft.Configuration{Servers: []raft.Server{{
+		Suffrage: raft.Voter, ID: config.LocalID, Address: transport.LocalAddr(),
+	}}})
+}
+
+// ready waits until a sole member leads and has applied its log, and initializes a new group.
+func (g *Group) ready(ctx context.Context) error {
+	future := g.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return fmt.Errorf("configuration of the metadata group: %w", err)
+	}
+	servers := future.Configuration().Servers
+	member := len(servers) == 0 // waits for an invitation
+	for _, s := range servers {
+		member = member || s.ID == raft.ServerID(g.opts.NodeID)
+	}
+	if !member {
+		return fmt.Errorf("%w: %q is not among its members, the first of which is %q", ErrForeignDir, g.opts.NodeID, servers[0].ID)
+	}
+	if len(servers) != 1 {
+		return nil
+	}
+	for leads := false; !leads; {
+		select {
+		case leads = <-g.raft.LeaderCh():
+		case <-ctx.Done():
+			return fmt.Errorf("%w: no leadership: %w", ErrTimeout, context.Cause(ctx))
+		}
+	}
+	if err := g.Barrier(ctx); err != nil {
+		return err
+	}
+	if err := g.fsm.failure(); err != nil {
+		return err
+	}
+	return g.initialize(ctx)
+}
+
+// initialize gives a new group its first vhost and user.
+func (g *Group) initialize(ctx context.Context) error {
+	if g.State().Initialized() {
+		return nil
+	}
+	o := &g.opts
+	hash, algorithm, err := HashPassword(o.DefaultPassword)
+	if err != nil {
+		return fmt.Errorf("default user: %w", err)
+	}
+	_, err = g.Propose(ctx, Initialize{
+		VHost:      VHost{Name: o.DefaultVHost, Description: "Default virtual host"},
+		User:       User{Name: o.DefaultUser, PasswordHash: hash, HashAlgorithm: algorithm, Tags: []string{"administrator"}},
+		Permission: Permission{User: o.DefaultUser, VHost: o.DefaultVHost, Configure: ".*", Write: ".*", Read: ".*"},
+	})
+	if err != nil {
+		return fmt.Errorf("default vhost and user: %w", err)
+	}
+	return nil
+}
+
+// State returns the latest state that this node has applied. It never waits.
+func (g *Group) State() *State { return g.fsm.state.Load() }
+
+// IsLeader says whether this node leads the group, as far as it knows.
+func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }
+
+// Leader returns the node id of the leader as far as this node knows, empty for none.
+func (g *Group) Leader() string {
+	_, id := g.raft.LeaderWithID()
+	return string(id)
+}
+
+// Barrier returns once this node, which must be the leader, has applied everything that was committed before the call.
+// Errors: ErrNotLeader, ErrLeadershipLost, ErrTimeout, ErrShutdown.
+func (g *Group) Barrier(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- g.raft.Barrier(proposeTimeout).Error() }()
+	select {
+	case err := <-done:
+		return groupError(err)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
+	}
+}
+
+// Shutdown ends the member: what is under way is finished, later proposals get ErrShutdown. If ctx ends first, the rest is cut
+// off and the error is ErrTimeout. Nothing that was answered is lost either way. Later calls return what the first one returned.
+func (g *Group) Shutdown(ctx context.Context) error {
+	g.shutdown.Do(func() {
+		close(g.stop)
+		var late error
+		for _, c := range []chan struct{}{g.collected, g.compacted} {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				late = fmt.Errorf("%w: shutdown: %w", ErrTimeout, context.Cause(ctx))
+			}
+		}
+		g.closed = errors.Join(late, g.raft.Shutdown().Error(), g.db.Close())
+	})
+	return g.closed
+}
+
+// compact takes a snapshot whenever the state machine asks for one; Raft then drops the log before it.
+func (g *Group) compact() {
+	defer close(g.compacted)
+	for {
+		select {
+		case <-g.fsm.compact:
+		case <-g.stop:
+			return
+		}
+		err := g.raft.Snapshot().Error()
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			// The next batch asks again.
+			g.opts.Logger.Warn("metadata snapshot failed", "err", err)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package meta
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Options configure a Group.
+type Options struct {
+	// Dir holds the Raft log and snapshots; it is created. One process may have it open.
+	Dir string
+	// NodeID names this member for ever; it must not change while Dir exists.
+	NodeID string
+	// Logger takes the group's log lines; slog.Default() if nil.
+	Logger *slog.Logger
+	// Bootstrap makes an empty Dir the first and only member of a new group. It has no effect on a Dir with content.
+	Bootstrap bool
+	// Transport connects the members; the group closes it. If nil the group can have no other members.
+	Transport raft.Transport
+	// ElectionTimeout is how long a member waits for its leader before it stands for election. 0 stands for 1 s, and for
+	// 50 ms without a Transport, where there is nobody to wait for.
+	ElectionTimeout time.Duration
+	// StartTimeout bounds how long Open waits for a sole member to replay its log, default 60 s.
+	StartTimeout time.Duration
+
+	// OnApply is called for every State that differs from the one before, in order, before anybody can see it and before the
+	// Propose calls that made it return. changes are in the order in which they happened; one entity may occur more than once.
+	// When a snapshot is restored old and changes are nil. The first calls come during Open, for what is in the log. It runs on
+	// the apply goroutine: it must not call methods of the Group, and while it runs nothing else is applied.
+	OnApply func(old, new *State, changes []Change)
+
+	// DefaultVHost, DefaultUser and DefaultPassword are made once, when a new group starts: "/", "guest" and "guest" if
+	// empty. The user gets the tag administrator and all permissions in the vhost.
+	DefaultVHost, DefaultUser, DefaultPassword string
+}
+
+// withDefaults returns o with everything set, or an error that says what is missing.
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" || o.NodeID == "" {
+		return o, fmt.Errorf("%w: a metadata group needs a directory and a node id", ErrInvalidArgument)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.ElectionTimeout == 0 {
+		o.ElectionTimeout = time.Second
+		if o.Transport == nil {
+			o.ElectionTimeout = 50 * time.Millisecond
+		}
+	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout = time.Minute
+	}
+	if o.Transport == nil {
+		_, o.Transport = raft.NewInmemTransport(raft.ServerAddress(o.NodeID))
+	}
+	if o.DefaultVHost == "" {
+		o.DefaultVHost = "/"
+	}
+	if o.DefaultUser == "" {
+		o.DefaultUser = "guest"
+	}
+	if o.DefaultPassword == "" {
+		o.DefaultPassword = "guest"
+	}
+	return o, nil
+}
+
+// raftConfig returns the settings of the Raft library.
+func (o Options) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(o.NodeID)
+	c.Logger = raftLog{to: o.Logger.With("group", "meta")}
+	c.HeartbeatTimeout = o.ElectionTimeout
+	c.ElectionTimeout = o.ElectionTimeout
+	c.LeaderLeaseTimeout = max(o.ElectionTimeout/2, 5*time.Millisecond)
+	c.CommitTimeout = max(o.ElectionTimeout/20, time.Millisecond)
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	// The group decides itself when a snapshot is due, because one entry may hold hundreds of commands; this is only the
+	// backstop for a log of very many small ones.
+	c.SnapshotInterval = 2 * time.Minute
+	c.SnapshotThreshold = 4 * compactCommands
+	// Enough for a member that was away for a moment to catch up without a snapshot.
+	c.TrailingLogs = 1024
+	return c
+}
