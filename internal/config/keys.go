@@ -1,0 +1,167 @@
+package config
+
+import (
+	"os"
+	"strings"
+	"time"
+)
+
+// Units of sizes in bytes.
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+	tib = 1 << 40
+)
+
+// Key describes one configuration key.
+type Key struct {
+	Name    string // as in the file, sections separated by dots
+	Default string // as one would write it
+	Help    string
+	Flag    string // command line flag without dashes, empty for none
+	Live    bool   // applied on SIGHUP; all other keys need a restart
+	Secret  bool   // the value is never shown
+
+	kind
+	// computed replaces Default when the real default is known only at run time; Default then describes it.
+	computed func() string
+}
+
+// Type names the type of the value: text, list, number, size, duration, flag, choice or memory.
+func (k *Key) Type() string { return k.typ }
+
+// Allowed describes the values that are accepted.
+func (k *Key) Allowed() string { return k.allowed }
+
+// Env returns the name of the key's environment variable.
+func (k *Key) Env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
+}
+
+func (k *Key) defaultValue() string {
+	if k.computed != nil {
+		return k.computed()
+	}
+	return k.Default
+}
+
+const envPrefix = "BROKERD_"
+
+// Keys returns the table of all keys, in the order of the documentation. The caller must not change it.
+func Keys() []Key { return keys }
+
+var keys = []Key{
+	{Name: "data_dir", Default: "./brokerd-data", Flag: "data-dir",
+		kind: text(func(c *Config) *string { return &c.DataDir }, 1, 4096),
+		Help: "Directory of everything that survives a restart. Created if it does not exist."},
+	{Name: "node.name", Default: "the host name", computed: hostName, Flag: "node-name",
+		kind: name(func(c *Config) *string { return &c.Node.Name }),
+		Help: "Name of this node for people. It may change: the node's identity is in the data directory."},
+
+	{Name: "amqp.listen", Default: "127.0.0.1:5672", Flag: "amqp-listen",
+		kind: addresses(func(c *Config) *[]string { return &c.AMQP.Listen }),
+		Help: "Addresses to accept AMQP connections on. IPv6 addresses in brackets and, in YAML, in quotes: `\"[::1]:5672\"`. An empty host means every interface; port 0 lets the system choose."},
+	{Name: "amqp.product", Default: "RabbitMQ",
+		kind: text(func(c *Config) *string { return &c.AMQP.Product }, 1, 64),
+		Help: "The server property `product`. Some clients switch features by it."},
+	{Name: "amqp.version", Default: "4.1.0",
+		kind: text(func(c *Config) *string { return &c.AMQP.Version }, 1, 64),
+		Help: "The server property `version`. Some clients switch features by it."},
+	{Name: "amqp.channel_max", Default: "2047",
+		kind: number(func(c *Config) *uint16 { return &c.AMQP.ChannelMax }, 1, 65535),
+		Help: "Channels per connection."},
+	{Name: "amqp.frame_max", Default: "128KiB",
+		kind: size(func(c *Config) *uint32 { return &c.AMQP.FrameMax }, 4*kib, 16*mib, ""),
+		Help: "Largest frame that is offered to clients."},
+	{Name: "amqp.heartbeat", Default: "60s",
+		kind: duration(func(c *Config) *time.Duration { return &c.AMQP.Heartbeat }, time.Second, time.Second, 65535*time.Second, "off"),
+		Help: "Heartbeat interval that is offered to clients."},
+	{Name: "amqp.handshake_timeout", Default: "10s",
+		kind: duration(func(c *Config) *time.Duration { return &c.AMQP.HandshakeTimeout }, 0, 100*time.Millisecond, 10*time.Minute, ""),
+		Help: "Time a client has to open its connection."},
+	{Name: "amqp.max_connections", Default: "65535",
+		kind: number(func(c *Config) *int { return &c.AMQP.MaxConnections }, 1, 1_000_000),
+		Help: "Client connections of this node at a time."},
+	{Name: "amqp.max_message_size", Default: "16MiB",
+		kind: size(func(c *Config) *int64 { return &c.AMQP.MaxMessageSize }, 1, 512*mib, ""),
+		Help: "Largest message body."},
+	{Name: "amqp.outbox_bytes", Default: "1MiB",
+		kind: size(func(c *Config) *int64 { return &c.AMQP.OutboxBytes }, 64*kib, gib, ""),
+		Help: "Bytes of deliveries waiting to be written to one connection. A consumer behind a full outbox gets nothing more until the client reads."},
+	{Name: "amqp.inflight_bytes", Default: "16MiB",
+		kind: size(func(c *Config) *int64 { return &c.AMQP.InflightBytes }, 64*kib, 4*gib, ""),
+		Help: "Bytes that one connection has published and no queue has taken yet. A connection over it is not read until it falls."},
+	{Name: "amqp.tcp.nodelay", Default: "true",
+		kind: boolean(func(c *Config) *bool { return &c.AMQP.TCP.NoDelay }),
+		Help: "TCP_NODELAY of client sockets."},
+	{Name: "amqp.tcp.rcvbuf", Default: "256KiB",
+		kind: size(func(c *Config) *int { return &c.AMQP.TCP.RcvBuf }, 4*kib, 64*mib, "the system's default"),
+		Help: "SO_RCVBUF of client sockets."},
+	{Name: "amqp.tcp.sndbuf", Default: "256KiB",
+		kind: size(func(c *Config) *int { return &c.AMQP.TCP.SndBuf }, 4*kib, 64*mib, "the system's default"),
+		Help: "SO_SNDBUF of client sockets."},
+	{Name: "amqp.tcp.keepalive", Default: "30s",
+		kind: duration(func(c *Config) *time.Duration { return &c.AMQP.TCP.KeepAlive }, time.Second, time.Second, 2*time.Hour, "off"),
+		Help: "TCP keepalive interval of client sockets."},
+
+	{Name: "store.sync", Default: "always", Flag: "store-sync",
+		kind: choice(func(c *Config) *SyncMode { return &c.Store.Sync }, SyncAlways, SyncInterval, SyncOS),
+		Help: "When messages are synced to disk. `always`: before they are confirmed. `interval`: every `store.interval`, so that a crash of the machine may lose confirmed messages. `os`: when the operating system does."},
+	{Name: "store.interval", Default: "100ms",
+		kind: duration(func(c *Config) *time.Duration { return &c.Store.Interval }, 0, time.Millisecond, time.Minute, ""),
+		Help: "Time between syncs with `store.sync: interval`."},
+	{Name: "store.min_free", Default: "256MiB",
+		kind: size(func(c *Config) *int64 { return &c.Store.MinFree }, mib, 1024*tib, "no disk alarm"),
+		Help: "Free disk space below which publishers are blocked."},
+
+	{Name: "memory.limit", Default: "60%", Flag: "memory-limit",
+		kind: memory(),
+		Help: "Memory of the process, in percent of the machine (or of the container's limit, if that is less) or as a size. Also the soft limit of the Go runtime, unless GOMEMLIMIT is set."},
+	{Name: "queue.resident_bytes", Default: "32MiB",
+		kind: size(func(c *Config) *int64 { return &c.Queue.ResidentBytes }, 256*kib, 64*gib, ""),
+		Help: "Message memory of one queue; what is beyond is paged to disk."},
+	{Name: "cluster.commit_timeout", Default: "5s",
+		kind: duration(func(c *Config) *time.Duration { return &c.Cluster.CommitTimeout }, 0, 100*time.Millisecond, 5*time.Minute, ""),
+		Help: "Time a topology change (a declare, a bind) may take before the client gets an error."},
+
+	{Name: "log.level", Default: "info", Flag: "log-level", Live: true,
+		kind: level(),
+		Help: "Least severe level that is logged."},
+	{Name: "log.format", Default: "text", Flag: "log-format",
+		kind: choice(func(c *Config) *LogFormat { return &c.Log.Format }, LogText, LogJSON),
+		Help: "Form of log lines, which go to standard error."},
+	{Name: "shutdown.timeout", Default: "10s",
+		kind: duration(func(c *Config) *time.Duration { return &c.Shutdown.Timeout }, 0, 100*time.Millisecond, 10*time.Minute, ""),
+		Help: "Time an orderly shutdown may take."},
+
+	{Name: "default_user", Default: "guest",
+		kind: text(func(c *Config) *string { return &c.DefaultUser }, 1, 255),
+		Help: "Administrator that is created at the first start."},
+	{Name: "default_pass", Default: "guest", Secret: true,
+		kind: text(func(c *Config) *string { return &c.DefaultPass }, 1, 255),
+		Help: "Password of the default user."},
+	{Name: "default_vhost", Default: "/",
+		kind: text(func(c *Config) *string { return &c.DefaultVHost }, 1, 255),
+		Help: "Virtual host that is created at the first start."},
+	{Name: "loopback_users", Default: "guest",
+		kind: names(func(c *Config) *[]string { return &c.LoopbackUsers }),
+		Help: "Users that may only log in from a loopback address. An empty list lifts the restriction."},
+}
+
+// hostName is the default of node.name. A host name that is no valid node name cannot stop the broker, so it is not used.
+func hostName() string {
+	if h, err := os.Hostname(); err == nil && validName(h) {
+		return h
+	}
+	return "brokerd"
+}
+
+func findKey(name string) *Key {
+	for i := range keys {
+		if keys[i].Name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
