@@ -95,7 +95,7 @@ func AppendHeartbeat(b []byte) []byte {
 func AppendMethod(b []byte, channel uint16, m Method) []byte {
 	start := len(b)
 	b = AppendFrameHeader(b, FrameMethod, channel, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(m.Key()))
+	b = appendUint32(b, uint32(m.Key()))
 	b = m.AppendArgs(b)
 	binary.BigEndian.PutUint32(b[start+3:], uint32(len(b)-start-FrameHeaderLen))
 	return append(b, FrameEnd)
@@ -121,7 +121,7 @@ func AppendContentHeader(b []byte, channel, class uint16, bodySize uint64, prope
 	}
 	b = AppendFrameHeader(b, FrameHeader, channel, uint32(contentHeaderLen+len(properties)))
 	b = append(b, byte(class>>8), byte(class), 0, 0)
-	b = binary.BigEndian.AppendUint64(b, bodySize)
+	b = appendUint64(b, bodySize)
 	b = append(b, properties...)
 	return append(b, FrameEnd)
 }

@@ -127,7 +127,7 @@ func AppendDeliver(b []byte, channel uint16, consumerTag string, tag uint64, red
 	consumerTag, exchange, routingKey = cutName(consumerTag), cutName(exchange), cutName(routingKey)
 	b = appendMethodHead(b, channel, KeyBasicDeliver, 12+len(consumerTag)+len(exchange)+len(routingKey))
 	b = appendName(b, consumerTag)
-	b = binary.BigEndian.AppendUint64(b, tag)
+	b = appendUint64(b, tag)
 	b = append(b, bit(redelivered, 1))
 	b = appendName(b, exchange)
 	b = appendName(b, routingKey)
@@ -140,11 +140,11 @@ func AppendGetOk(b []byte, channel uint16, tag uint64, redelivered bool, exchang
 ) []byte {
 	exchange, routingKey = cutName(exchange), cutName(routingKey)
 	b = appendMethodHead(b, channel, KeyBasicGetOk, 15+len(exchange)+len(routingKey))
-	b = binary.BigEndian.AppendUint64(b, tag)
+	b = appendUint64(b, tag)
 	b = append(b, bit(redelivered, 1))
 	b = appendName(b, exchange)
 	b = appendName(b, routingKey)
-	b = binary.BigEndian.AppendUint32(b, messageCount)
+	b = appendUint32(b, messageCount)
 	return append(b, FrameEnd)
 }
 
@@ -162,13 +162,13 @@ func AppendReturn(b []byte, channel uint16, code ReplyCode, text string, exchang
 // AppendAck appends a basic.ack frame.
 func AppendAck(b []byte, channel uint16, tag uint64, multiple bool) []byte {
 	b = appendMethodHead(b, channel, KeyBasicAck, 9)
-	b = binary.BigEndian.AppendUint64(b, tag)
+	b = appendUint64(b, tag)
 	return append(b, bit(multiple, 1), FrameEnd)
 }
 
 // AppendNack appends a basic.nack frame.
 func AppendNack(b []byte, channel uint16, tag uint64, multiple, requeue bool) []byte {
 	b = appendMethodHead(b, channel, KeyBasicNack, 9)
-	b = binary.BigEndian.AppendUint64(b, tag)
+	b = appendUint64(b, tag)
 	return append(b, bit(multiple, 1)|bit(requeue, 2), FrameEnd)
 }

@@ -222,6 +222,7 @@ func ScanProperties(raw []byte, v *PropertyView) error {
 	if flags&FlagPriority != 0 {
 		v.Priority = s.octet()
 	}
+	// Most messages have none of the following, so the two groups are asked for at once.
 	if flags&(FlagCorrelationID|FlagReplyTo|FlagExpiration|FlagMessageID|FlagTimestamp) != 0 {
 		if flags&FlagCorrelationID != 0 {
 			v.CorrelationID = s.shortstr()
