@@ -13,7 +13,7 @@ import (
 // be met: "all" (also without x-match) and "any" leave out arguments whose names begin with "x-", "all-with-x" and "any-with-x"
 // leave out x-match alone. An argument of type void is met by any value.
 type headers struct {
-	// patterns are kept under ascending numbers, so that they are matched in the order of their bindings.
+	// patterns are kept under ascending numbers, so that the order of matching is the same in every process.
 	patterns pmap.IDs[*pattern]
 	numbers  pmap.Strings[uint64] // by identity
 	next     uint64
@@ -117,11 +117,12 @@ func checkXMatch(_ string, arguments wire.Table) error {
 	return nil
 }
 
-// compile makes a pattern. Arguments that cannot be read are no criteria; the check of the binding kept them out.
+// compile makes a pattern. Arguments that cannot be read are no criteria: errors are dropped here because arguments were decoded
+// once before they came into a Binding.
 func compile(b Binding) *pattern {
 	p := &pattern{to: b.To, count: 1}
 	withX := false
-	wire.WalkTable(b.Arguments, func(name []byte, v wire.RawValue) bool {
+	_ = wire.WalkTable(b.Arguments, func(name []byte, v wire.RawValue) bool {
 		if string(name) != xMatch {
 			return true
 		}
@@ -130,7 +131,7 @@ func compile(b Binding) *pattern {
 		}
 		return false
 	})
-	wire.WalkTable(b.Arguments, func(name []byte, v wire.RawValue) bool {
+	_ = wire.WalkTable(b.Arguments, func(name []byte, v wire.RawValue) bool {
 		s := string(name)
 		if s == xMatch || !withX && strings.HasPrefix(s, "x-") {
 			return true
