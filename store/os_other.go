@@ -1,0 +1,20 @@
+//go:build !linux
+
+package store
+
+import (
+	"math"
+	"os"
+)
+
+func datasync(f *os.File) error { return f.Sync() }
+
+// freeBytes is only known on Linux; elsewhere the floor of Options.MinFree is not enforced.
+func freeBytes(string) (int64, error) { return math.MaxInt64, nil }
+
+func allocated(fi os.FileInfo) int64 { return fi.Size() }
+
+func releasePages(string, func(name string) bool) (int64, error) { return 0, nil }
+
+// lockDir relies on Badger's own lock.
+func lockDir(dir string) (*os.File, error) { return os.Open(dir) }
