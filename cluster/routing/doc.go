@@ -1,0 +1,17 @@
+// Package routing holds the routing state of the cluster as readers use it: an immutable [Snapshot] of vhosts, exchanges, queues
+// and bindings, and [VHost.Route], which finds the queues of a message.
+//
+// The cluster feeds every change of the replicated state to a [Builder] and publishes the result of [Builder.Commit] through a
+// [Table]. A commit costs what its changes cost, each O(log n): snapshots share all parts that did not change. Readers load the
+// current snapshot and use it without locks for as long as they like; it never changes, and looking up and routing allocate
+// nothing beyond the growth of the caller's buffer.
+//
+// A *VHost is the same in two snapshots exactly if nothing in that vhost changed, so it may serve as the generation under which a
+// route is remembered.
+//
+// There is no cache of topic routes. A topic match visits only the nodes that agree with the key: 50 to 200 ns for keys in use,
+// whether there are ten or a hundred thousand bindings, of which a cache hit would save half; every change of a binding would
+// empty it, and channels already remember the route of their last message.
+//
+// The package does not check whether changes are allowed, and does not know permissions or durability.
+package routing
