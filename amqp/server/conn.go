@@ -1,0 +1,357 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
+)
+
+// conn is one client connection. Its reader, the goroutine in serve, owns everything that is not marked otherwise. Once the
+// connection is open the fields set by the handshake do not change and may be read by all.
+type conn struct {
+	srv  *Server
+	opts *Options
+	id   uint64 // unique on this run of the node
+	nc   net.Conn
+	in   *input
+	out  *outbox // safe for all
+	log  *slog.Logger
+	born time.Time
+
+	// Set by the handshake.
+	user       *cluster.User
+	vhost      string
+	access     Access
+	caps       capabilities
+	name       string // connection_name of the client, for display
+	frameMax   uint32
+	channelMax uint16
+	heartbeat  time.Duration // 0: none
+
+	channels map[uint16]*channel
+	last     *channel   // of the frame before, so that a run of frames of one channel needs no lookup
+	dirty    []*channel // channels that handled frames since the last flush
+	counted  bool       // as an open connection
+
+	flow         flow // safe for all
+	openChannels atomic.Int32
+	lastRead     atomic.Int64 // Unix nanoseconds
+	paused       atomic.Bool  // the reader does not read, so silence means nothing
+	blocked      atomic.Bool  // by an alarm
+	blockDue     atomic.Bool  // something was published during an alarm
+
+	// interrupt is closed when cause is set. Whatever waits on behalf of the connection waits for this, too.
+	interrupt chan struct{}
+
+	mu        sync.Mutex
+	isOpen    bool       // the handshake is complete
+	cause     error      // why the connection ends, when that does not come from its reader
+	attention []*channel // failed or closed channels the reader should look at
+	monitor   *time.Timer
+}
+
+// capabilities are what a client says it understands.
+type capabilities struct {
+	consumerCancelNotify       bool
+	connectionBlocked          bool
+	authenticationFailureClose bool
+	basicNack                  bool
+}
+
+var (
+	// errClosedByClient: the client sent connection.close.
+	errClosedByClient = errors.New("closed by client")
+	// errAborted: the connection is given up without a word to the client.
+	errAborted = errors.New("aborted")
+)
+
+func newConn(srv *Server, nc net.Conn, id uint64) *conn {
+	c := &conn{
+		srv:       srv,
+		opts:      srv.opts,
+		id:        id,
+		nc:        nc,
+		in:        newInput(nc),
+		log:       srv.log.With("connection", id, "peer", nc.RemoteAddr().String()),
+		born:      time.Now(),
+		frameMax:  initialFrameMax,
+		channels:  make(map[uint16]*channel),
+		flow:      flow{limit: srv.opts.InflightBytes},
+		interrupt: make(chan struct{}),
+	}
+	c.out = newOutbox(nc, func() uint32 { return c.frameMax }, srv.opts.OutboxBytes)
+	return c
+}
+
+// serve runs the connection to its end and releases everything it has.
+func (c *conn) serve() {
+	err := c.handshake()
+	if err == nil {
+		c.srv.shook()
+		err = c.read()
+		c.flush()
+		c.finish(err)
+		return
+	}
+	c.finish(err)
+	c.srv.shook() // only now, as a refused client is kept waiting
+}
+
+// read handles frames until the connection ends and returns why.
+func (c *conn) read() error {
+	need := wire.FrameOverhead
+	for {
+		if err := c.attend(); err != nil {
+			return err
+		}
+		if err := c.in.fill(need); err != nil {
+			if cause := c.attend(); cause != nil {
+				return cause
+			}
+			if isTimeout(err) {
+				continue // woken up by wake
+			}
+			return err
+		}
+		c.lastRead.Store(time.Now().UnixNano())
+		var err error
+		if need, err = c.chunk(); err != nil {
+			return err
+		}
+		c.flush()
+		if c.blockDue.Load() {
+			c.waitForAlarm()
+		}
+	}
+}
+
+// chunk handles the frames in the read buffer and returns how long the incomplete one behind them will be.
+func (c *conn) chunk() (need int, err error) {
+	data := c.in.unread()
+	handled := 0
+	for {
+		rest := data[handled:]
+		f, n, err := wire.ParseFrame(rest, c.frameMax)
+		if n == 0 {
+			// A frame that is wrong stays unread: finish skips it by its length.
+			c.in.consume(handled)
+			return frameNeed(rest), err
+		}
+		handled += n
+		if err := c.frame(f, rest[:n]); err != nil {
+			c.in.consume(handled)
+			return 0, err
+		}
+	}
+}
+
+// frameNeed returns the length of the frame that starts with b, as far as it can be told.
+func frameNeed(b []byte) int {
+	if len(b) < wire.FrameHeaderLen {
+		return wire.FrameOverhead
+	}
+	_, _, size := wire.ParseFrameHeader(b)
+	return int(size) + wire.FrameOverhead
+}
+
+// frame handles one frame; whole is the frame with its header and end. An error ends the connection.
+func (c *conn) frame(f wire.Frame, whole []byte) error {
+	if f.Channel == 0 {
+		return c.control(f)
+	}
+	ch := c.last
+	if ch == nil || ch.id != f.Channel {
+		if ch = c.channels[f.Channel]; ch == nil {
+			ch = newChannel(c, f.Channel)
+			c.channels[f.Channel] = ch
+		}
+		c.last = ch
+	}
+	if ch.busy.Load() && ch.keep(whole) {
+		return nil
+	}
+	if !ch.dirty {
+		ch.dirty = true
+		c.dirty = append(c.dirty, ch)
+	}
+	wait, err := ch.frame(f)
+	if wait == nil && err == nil {
+		return nil
+	}
+	if err != nil {
+		soft, ok := softError(err)
+		if !ok {
+			return c.classify(err)
+		}
+		ch.start(nil, soft)
+		return nil
+	}
+	ch.start(wait, nil)
+	return nil
+}
+
+// control handles a frame of channel 0.
+func (c *conn) control(f wire.Frame) error {
+	switch f.Type {
+	case wire.FrameHeartbeat:
+		return nil
+	case wire.FrameMethod:
+	default:
+		return unexpectedFrame(f)
+	}
+	m, err := parseMethod(f.Payload)
+	if err != nil {
+		return err
+	}
+	switch m.(type) {
+	case *wire.ConnectionClose:
+		return errClosedByClient
+	case *wire.ConnectionUpdateSecret:
+		// Passwords are checked at login only, so there is nothing to renew.
+		c.out.sendMethod(0, &wire.ConnectionUpdateSecretOk{})
+		return nil
+	}
+	return wire.Errorf(wire.ChannelError, "unexpected method in connection state running").WithMethod(m.Key())
+}
+
+// flush ends a read chunk: what channels gathered goes to their queues.
+func (c *conn) flush() {
+	for i, ch := range c.dirty {
+		ch.dirty = false
+		c.dirty[i] = nil
+		// A busy channel was flushed before its goroutine began, and by that since.
+		if !ch.busy.Load() {
+			ch.flush()
+		}
+	}
+	c.dirty = c.dirty[:0]
+}
+
+// attend looks after what other goroutines asked the reader for and returns why the connection must end, if it must.
+func (c *conn) attend() error {
+	c.mu.Lock()
+	cause, list := c.cause, c.attention
+	c.attention = nil
+	if cause == nil && len(list) > 0 {
+		// Whoever calls wake from here on sets it again.
+		_ = c.nc.SetReadDeadline(time.Time{})
+	}
+	c.mu.Unlock()
+	if cause != nil {
+		return cause
+	}
+	for _, ch := range list {
+		c.settle(ch)
+	}
+	return nil
+}
+
+// settle closes a failed channel, or forgets a closed one.
+func (c *conn) settle(ch *channel) {
+	if ch.busy.Load() {
+		return // its goroutine sees to it, or asks again
+	}
+	if e := ch.failure.Load(); e != nil && ch.state == channelOpen {
+		ch.start(nil, e)
+		return
+	}
+	if ch.state == channelClosed && c.channels[ch.id] == ch {
+		delete(c.channels, ch.id)
+		if c.last == ch {
+			c.last = nil
+		}
+	}
+}
+
+// ask makes the reader look at ch, at once when wake is set.
+func (c *conn) ask(ch *channel, wake bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attention = append(c.attention, ch)
+	if wake && c.cause == nil {
+		_ = c.nc.SetReadDeadline(past)
+	}
+}
+
+// past is a read deadline that wakes up the reader.
+var past = time.Unix(1, 0)
+
+// fail ends the connection with connection.close, unless it is ending already. It never waits.
+func (c *conn) fail(e *wire.Error) { c.end(e) }
+
+// abort ends the connection without a word to the client, even if it waits for the client's part of closing. It never waits.
+func (c *conn) abort() {
+	c.end(errAborted)
+	_ = c.nc.Close()
+}
+
+func (c *conn) end(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return
+	}
+	c.cause = cause
+	close(c.interrupt)
+	_ = c.nc.SetReadDeadline(past)
+}
+
+// interrupted reports whether the connection is being ended from outside its reader.
+func (c *conn) interrupted() bool {
+	select {
+	case <-c.interrupt:
+		return true
+	default:
+		return false
+	}
+}
+
+// published tells the connection that a message is being published on it, which matters during an alarm.
+func (c *conn) published() {
+	if c.srv.alarm.Load() != nil {
+		c.blockDue.Store(true)
+	}
+}
+
+// waitForAlarm stops reading until the alarm is over. The rest of the read chunk was handled, so at most one buffer of messages
+// gets in after an alarm.
+func (c *conn) waitForAlarm() {
+	c.blockDue.Store(false)
+	alarm := c.srv.alarm.Load()
+	if alarm == nil {
+		return
+	}
+	if c.caps.connectionBlocked {
+		c.out.sendMethod(0, &wire.ConnectionBlocked{Reason: alarm.reason})
+	}
+	c.log.Info("publishing connection blocked", "reason", alarm.reason)
+	c.blocked.Store(true)
+	c.paused.Store(true)
+	select {
+	case <-alarm.cleared:
+		if c.caps.connectionBlocked {
+			c.out.sendMethod(0, &wire.ConnectionUnblocked{})
+		}
+	case <-c.interrupt:
+	}
+	c.lastRead.Store(time.Now().UnixNano())
+	c.paused.Store(false)
+	c.blocked.Store(false)
+}
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}
+
+// isDisconnect reports whether err is just the end of the byte stream.
+func isDisconnect(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || isReset(err)
+}

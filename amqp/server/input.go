@@ -1,0 +1,148 @@
+package server
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// Sizes of read buffers in bytes. Frames up to the default frame-max leave room for another one in a large buffer.
+const (
+	smallInput = 64 << 10
+	largeInput = 256 << 10
+	// maxParked is the longest partial frame that an idle connection keeps outside a read buffer. A longer one keeps the
+	// buffer, as copying it back and forth would cost more than it saves.
+	maxParked = 4 << 10
+)
+
+var (
+	smallInputs = sync.Pool{New: func() any { return new([smallInput]byte) }}
+	largeInputs = sync.Pool{New: func() any { return new([largeInput]byte) }}
+)
+
+// input is the receiving side of a connection: a pooled buffer that is filled by large reads and given back while there is
+// nothing to read. It is used by one goroutine at a time, the reader.
+type input struct {
+	nc    net.Conn
+	raw   syscall.RawConn // nil when nc cannot be read directly
+	ready func(fd uintptr) bool
+
+	buf    []byte // nil, or from a pool
+	r, w   int    // buf[r:w] is unread
+	parked []byte // the unread bytes while buf is nil
+
+	need int // unread bytes to make room for; set by fill
+	err  error
+}
+
+func newInput(nc net.Conn) *input {
+	in := &input{nc: nc, raw: rawConn(nc)}
+	in.ready = in.tryRead // one closure for all reads
+	return in
+}
+
+// unread returns what was read and not yet consumed, valid until the next call of fill or release.
+func (in *input) unread() []byte {
+	if in.buf == nil {
+		return in.parked
+	}
+	return in.buf[in.r:in.w]
+}
+
+// consume drops the first n unread bytes.
+func (in *input) consume(n int) {
+	if in.buf == nil {
+		in.parked = in.parked[n:]
+		return
+	}
+	in.r += n
+}
+
+// fill waits for more bytes and reads as many as there are and fit. There is room for at least need unread bytes afterwards.
+func (in *input) fill(need int) error {
+	in.need, in.err = need, nil
+	if in.raw != nil {
+		if err := in.raw.Read(in.ready); err != nil {
+			return err
+		}
+		return in.err
+	}
+	in.acquire()
+	n, err := in.nc.Read(in.buf[in.w:])
+	in.w += n
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// tryRead is called by the poller, at once and then whenever the socket may have become readable. It returns false to wait.
+func (in *input) tryRead(fd uintptr) bool {
+	in.acquire()
+	n, again, err := readRaw(fd, in.buf[in.w:])
+	if again {
+		in.park()
+		return false
+	}
+	in.w += n
+	in.err = err
+	if n == 0 && err == nil {
+		in.err = io.EOF
+	}
+	return true
+}
+
+// acquire provides a buffer with room for at least one more byte and for in.need unread bytes in all.
+func (in *input) acquire() {
+	have := in.unread()
+	if in.buf != nil && in.r == in.w {
+		in.r, in.w = 0, 0
+	}
+	if in.buf != nil && in.w < len(in.buf) && in.r+in.need <= len(in.buf) {
+		return
+	}
+	need := max(in.need, len(have)+1)
+	if in.buf != nil && need <= len(in.buf) {
+		in.w = copy(in.buf, have)
+		in.r = 0
+		return
+	}
+	var next []byte
+	switch {
+	case need <= smallInput:
+		next = smallInputs.Get().(*[smallInput]byte)[:]
+	case need <= largeInput:
+		next = largeInputs.Get().(*[largeInput]byte)[:]
+	default:
+		next = make([]byte, need)
+	}
+	n := copy(next, have)
+	in.release()
+	in.buf, in.r, in.w = next, 0, n
+}
+
+// park gives the buffer back unless a long partial frame is in it.
+func (in *input) park() {
+	have := in.unread()
+	if in.buf == nil || len(have) > maxParked {
+		return
+	}
+	var parked []byte
+	if len(have) > 0 {
+		parked = append(parked, have...)
+	}
+	in.release()
+	in.parked = parked
+}
+
+// release gives the buffer back and forgets what is unread.
+func (in *input) release() {
+	switch len(in.buf) {
+	case smallInput:
+		smallInputs.Put((*[smallInput]byte)(in.buf))
+	case largeInput:
+		largeInputs.Put((*[largeInput]byte)(in.buf))
+	}
+	in.buf, in.parked, in.r, in.w = nil, nil, 0, 0
+}
