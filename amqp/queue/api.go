@@ -74,6 +74,8 @@ type Batch struct {
 	First, Last uint64
 	// Complete is called once by whoever counts the batch down to zero, from any goroutine. It must not block.
 	Complete func(*Batch)
+	// Completed is for the use of the batch's maker.
+	Completed bool
 
 	pending atomic.Int32
 	refused atomic.Pointer[[]uint64]
@@ -137,6 +139,7 @@ type Range struct{ First, Last uint64 }
 // Settlement settles deliveries of one consumer, or of basic.get when Consumer is nil. Ranges must not be changed after
 // the call.
 type Settlement struct {
+	Handle   Handle // the queue, for the use of the settlement's maker
 	Consumer *Consumer
 	Outcome  Outcome
 	Ranges   []Range

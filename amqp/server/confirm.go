@@ -1,0 +1,85 @@
+package server
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/amqp/wire"
+)
+
+// confirms answers the publishes of a channel in confirm mode. The batches of the channel complete in any order and on any
+// goroutine; they are answered in order, so that an answer can cover a run of batches with one basic.ack.
+type confirms struct {
+	out     *outbox
+	channel uint16
+
+	mu      sync.Mutex
+	batches []*queue.Batch // not answered yet
+	stopped bool
+}
+
+// add announces a batch before any of its blocks is pushed.
+func (f *confirms) add(b *queue.Batch) {
+	f.mu.Lock()
+	f.batches = append(f.batches, b)
+	f.mu.Unlock()
+}
+
+// complete is queue.Batch.Complete.
+func (f *confirms) complete(b *queue.Batch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b.Completed = true
+	if f.stopped || f.batches[0] != b {
+		return
+	}
+	n := 0
+	var refused []uint64
+	for n < len(f.batches) && f.batches[n].Completed {
+		refused = append(refused, f.batches[n].Refused()...)
+		n++
+	}
+	first, last := f.batches[0].First, f.batches[n-1].Last
+	rest := copy(f.batches, f.batches[n:])
+	clear(f.batches[rest:])
+	f.batches = f.batches[:rest]
+	var buf [128]byte
+	f.out.sendRaw(appendConfirms(buf[:0], f.channel, first, last, refused))
+}
+
+// stop drops what is not answered: the channel is closing.
+func (f *confirms) stop() {
+	f.mu.Lock()
+	f.stopped = true
+	f.batches = nil
+	f.mu.Unlock()
+}
+
+// appendConfirms appends the frames that answer all publishes [first, last]: nacks for the refused ones, acks for the others.
+// Everything before first is answered already.
+func appendConfirms(b []byte, channel uint16, first, last uint64, refused []uint64) []byte {
+	slices.Sort(refused)
+	for first <= last {
+		for len(refused) > 0 && refused[0] < first {
+			refused = refused[1:]
+		}
+		if len(refused) == 0 || refused[0] > first {
+			to := last
+			if len(refused) > 0 && refused[0] <= last {
+				to = refused[0] - 1
+			}
+			b = wire.AppendAck(b, channel, to, to > first)
+			first = to + 1
+			continue
+		}
+		to := first
+		for len(refused) > 0 && refused[0] <= to+1 && refused[0] <= last {
+			to = max(to, refused[0])
+			refused = refused[1:]
+		}
+		b = wire.AppendNack(b, channel, to, true, true)
+		first = to + 1
+	}
+	return b
+}
