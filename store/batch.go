@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -94,7 +95,7 @@ func (c *committer) set(key, value []byte) {
 }
 
 func (c *committer) removeKey(key []byte) {
-	c.room(1, 0)
+	c.room(1, int64(len(key)))
 	if err := c.txn.Delete(key); err != nil {
 		c.txnErr = errors.Join(c.txnErr, err)
 	}
@@ -163,11 +164,27 @@ func (c *committer) account(op *block.Op) {
 		for _, k := range op.Owner.(*rawDelete).keys {
 			if _, _, d, ok := parseBlockKey(k); ok {
 				n -= c.s.valueBytes(d)
+				c.s.stats.deleted.Add(1)
 			}
 		}
 	}
 	for i := range op.Remove {
 		n -= c.s.valueBytes(op.Remove[i])
 	}
+	c.s.stats.deleted.Add(int64(len(op.Remove)))
 	c.s.live.Add(n)
+}
+
+// pad writes enough to fill the memtable up, and then one entry more, with which Badger takes the next one. See reclaim.
+func (c *committer) pad() {
+	for i := range c.s.opt.MemTable/padKeyLen + 2 {
+		key := c.alloc(padKeyLen)
+		if i > c.s.opt.MemTable/padKeyLen {
+			c.flush() // Badger looks whether the memtable is full before a transaction
+			key = key[:3]
+		}
+		key[0] = prefixPad
+		binary.BigEndian.PutUint16(key[1:], uint16(i))
+		c.removeKey(key)
+	}
 }

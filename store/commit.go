@@ -46,7 +46,7 @@ type result struct {
 
 // syncs says whether op must be durable before Done. Spilled blocks are void after a restart anyway.
 func syncs(op *block.Op) bool {
-	if op.Lazy || op.Kind == opRaw {
+	if op.Lazy || op.Kind == opRaw || op.Kind == opPad {
 		return false
 	}
 	switch op.Kind {
@@ -254,6 +254,9 @@ func (c *committer) write(op *block.Op) error {
 		for _, k := range op.Owner.(*rawDelete).keys {
 			c.removeKey(k)
 		}
+	case opPad:
+		c.flush() // it is not for the ops before to wait for, or to fail with it
+		c.pad()
 	default:
 		return fmt.Errorf("store: unknown op %d", op.Kind)
 	}

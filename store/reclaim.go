@@ -1,26 +1,249 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/brokerd/brokerd/amqp/block"
 )
 
+// How space comes back
+//
+// A deleted block stays in its value-log file. Badger counts it as garbage of that file only when a compaction drops the
+// block's key, and a collection (RunValueLogGC) removes a file by what was counted. The janitor knows how much is garbage,
+// as the size of the files less the live bytes, and makes both happen when there is enough of it:
+//
+//   - It has the memtable flushed by filling it up (see opPad): deletions that sit in a half-full memtable of a quiet node
+//     would otherwise never be compacted.
+//   - It collects dead files, in which everything is garbage. Blocks live about as long as their neighbours, so this is the
+//     normal case, and it copies nothing.
+//   - Only if that leaves too much it collects files with a live rest, which Badger copies.
+//
+// The last is delicate. Badger copies an entry if its key is in the tree with the same version, even when a tombstone lies
+// above it; if a compaction then drops the tombstone with the old entry, before the copy is flushed, the block is back
+// from the dead. So before it copies, the janitor has everything compacted, and until everything is compacted again it
+// keeps compactions from dropping any tombstone that is newer than the beginning (hold): a copy then always meets its
+// tombstone.
+
+// reclaimEvery is how often the janitor looks at the disk.
 const reclaimEvery = time.Second
 
+const (
+	padKeyLen   = 60_000          // Badger takes keys of up to 65,000 bytes
+	padEvery    = 2 * time.Second // at most
+	settleLimit = 10 * time.Second
+	copyRatio   = 0.5 // garbage in a file from which it is copied
+)
+
+// opPad is an internal op that fills the memtable up, so that it is flushed and its deletions are compacted. The filling is
+// tombstones of long keys, which no compaction keeps.
+const opPad block.OpKind = 254
+
+// reclaim is the janitor's knowledge about the disk; it belongs to the janitor's goroutine.
 type reclaim struct {
-	s *Store
+	s       *Store
+	written int64 // Stats.Bytes at the last step
+	deleted int64 // counters.deleted at the last padding
+	padded  time.Time
+	stuck   int // steps with too much garbage, nothing to pad and no dead file
 }
 
+// step looks at the disk once and does what is due.
 func (r *reclaim) step() error {
-	err := r.s.db.RunValueLogGC(0.99)
-	if err == badger.ErrNoRewrite || err == badger.ErrRejected {
+	s := r.s
+	used, err := s.diskUse()
+	if err != nil {
+		return err
+	}
+	written := s.stats.bytes.Load()
+	idle := written-r.written < 1<<20
+	r.written = written
+	s.releasePages()
+
+	collected, err := r.collect(s.deadRatio())
+	if err != nil {
+		return err
+	}
+	if collected > 0 {
+		r.stuck = 0
+		if used, err = s.diskUse(); err != nil {
+			return err
+		}
+	}
+	live := s.live.Load()
+	garbage := used.values - live
+	limit := s.opt.Slack
+	if idle {
+		limit = min(limit, s.opt.ValueFile)
+	}
+	if garbage <= limit {
+		r.stuck = 0
 		return nil
 	}
-	if err == nil {
-		r.s.stats.gcRuns.Add(1)
+	if d := s.stats.deleted.Load(); d != r.deleted {
+		if time.Since(r.padded) < padEvery {
+			return nil
+		}
+		r.deleted, r.padded = d, time.Now()
+		return s.pad()
+	}
+	r.stuck++
+	if r.stuck < 3 || garbage <= limit+live || s.FreeBytes() < s.opt.MinFree+s.opt.ValueFile {
+		return nil
+	}
+	r.stuck = 0
+	return r.copyOut()
+}
+
+// deadRatio is the share of garbage that makes a file of about full length dead: all but its header, which is shorter than
+// any entry.
+func (s *Store) deadRatio() float64 { return 1 - 64/float64(s.opt.ValueFile) }
+
+// collect removes value-log files until none has the given share of garbage, and returns their number.
+func (r *reclaim) collect(ratio float64) (n int, err error) {
+	for {
+		select {
+		case <-r.s.janitor.stop:
+			return n, errEnding
+		default:
+		}
+		r.s.files.RLock()
+		err := r.s.db.RunValueLogGC(ratio)
+		r.s.files.RUnlock()
+		switch {
+		case err == nil:
+			n++
+			r.s.stats.gcRuns.Add(1)
+		case errors.Is(err, badger.ErrNoRewrite), errors.Is(err, badger.ErrRejected):
+			return n, nil
+		default:
+			return n, err
+		}
+	}
+}
+
+// copyOut collects files with a live rest.
+func (r *reclaim) copyOut() error {
+	s := r.s
+	s.hold.Store(s.version.Load())
+	defer func() {
+		s.hold.Store(0)
+		s.releaseVersions()
+	}()
+	s.releaseVersions()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if _, err := r.collect(copyRatio); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// releaseVersions lets compactions drop everything that is deleted or replaced by now.
+func (s *Store) releaseVersions() {
+	v := s.version.Load()
+	if h := s.hold.Load(); h != 0 && h < v {
+		v = h
+	}
+	s.db.SetDiscardTs(v)
+}
+
+// pad fills the memtable up.
+func (s *Store) pad() error {
+	r := &rawDelete{done: make(chan error, 1)}
+	s.Submit(&block.Op{Kind: opPad, Owner: r})
+	return <-r.done
+}
+
+// settle flushes the memtable and waits until all of the tree is in its last level, where no key has more than one version.
+func (s *Store) settle() error {
+	newestTable := func() (id uint64) {
+		for _, t := range s.db.Tables() {
+			id = max(id, t.ID)
+		}
+		return id
+	}
+	before := newestTable()
+	if err := s.pad(); err != nil {
+		return err
+	}
+	limit := time.NewTimer(settleLimit)
+	defer limit.Stop()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if newestTable() > before && s.db.Levels()[0].NumTables == 0 {
+			return nil
+		}
+		select {
+		case <-s.janitor.stop:
+			return errEnding
+		case <-limit.C:
+			return errors.New("store: the tree was not compacted in time")
+		case <-poll.C:
+		}
+	}
+}
+
+// use is what the store takes on disk, in bytes.
+type use struct{ all, values int64 }
+
+func (s *Store) diskUse() (u use, err error) {
+	err = filepath.WalkDir(s.opt.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return ignoreMissing(err)
+		}
+		fi, err := e.Info()
+		if err != nil {
+			return ignoreMissing(err)
+		}
+		n := allocated(fi)
+		u.all += n
+		if strings.HasSuffix(path, ".vlog") {
+			u.values += n
+		}
+		return nil
+	})
+	s.stats.disk.Store(u.all)
+	return u, err
+}
+
+// ignoreMissing drops the error of a file that Badger has removed meanwhile.
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
 	return err
 }
 
-func (s *Store) releaseVersions() { s.db.SetDiscardTs(s.version.Load()) }
+// releasePages gives back the memory of value-log pages that reads and writes have mapped. The data stays in the page cache.
+// Only the newest file is left alone: Badger writes to it, and maps it anew when it is full.
+func (s *Store) releasePages() {
+	s.files.Lock()
+	defer s.files.Unlock()
+	newest := ""
+	names, err := filepath.Glob(filepath.Join(s.values, "*.vlog"))
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		if newer(n, newest) {
+			newest = n
+		}
+	}
+	if len(names) < 2 {
+		return
+	}
+	if err := releasePages(s.values+"/", func(name string) bool {
+		return strings.HasSuffix(name, ".vlog") && newer(newest, name)
+	}); err != nil {
+		s.note(err)
+	}
+}

@@ -27,7 +27,7 @@ type Stats struct {
 
 type counters struct {
 	commits, syncs, ops, bytes, loads, corrupt atomic.Int64
-	disk, free, gcRuns, dropped                atomic.Int64
+	disk, free, gcRuns, dropped, deleted       atomic.Int64 // deleted: blocks
 	lastError                                  atomic.Pointer[string]
 }
 
