@@ -93,7 +93,29 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata log %s: %w", path, err)
 	}
+	// A synced file is lost in a power cut if the directory does not know of it yet.
+	if err := syncDirs(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("metadata directory: %w", err), db.Close())
+	}
 	return db, nil
+}
+
+// syncDirs makes the entries of dir, and dir's own in its parent, durable. A parent that may not be read is left to the
+// operator who made dir in it.
+func syncDirs(dir string) error {
+	for _, name := range []string{dir, filepath.Dir(dir)} {
+		d, err := os.Open(name)
+		if errors.Is(err, os.ErrPermission) && name != dir {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startRaft bootstraps an empty directory if asked to, and starts the Raft library.

@@ -370,18 +370,23 @@ func TestFollowerRefusesAndFollows(t *testing.T) {
 	o1, o2 := testOptions(t.TempDir()), testOptions(t.TempDir())
 	o1.Transport, o1.ElectionTimeout = t1, 200*time.Millisecond
 	o2.Transport, o2.ElectionTimeout, o2.NodeID, o2.Bootstrap = t2, 200*time.Millisecond, "n2", false
+	seen := make(chan *State, 64) // more than the follower will see
+	o2.OnApply = func(_, new *State, _ []Change) { seen <- new }
 	g1, g2 := open(t, o1), open(t, o2)
 	if err := g1.raft.AddVoter("n2", "n2", 0, 0).Error(); err != nil {
 		t.Fatal(err)
 	}
 	r := propose(t, g1, queue("q"))
-	for deadline := time.Now().Add(10 * time.Second); g2.State().Index() < r.Index; {
-		if time.Now().After(deadline) {
+	deadline := time.After(10 * time.Second)
+	var s *State
+	for s == nil || s.Index() < r.Index {
+		select {
+		case s = <-seen:
+		case <-deadline:
 			t.Fatal("the follower does not follow")
 		}
-		time.Sleep(time.Millisecond)
 	}
-	if q := g2.State().Queue("/", "q"); q == nil || q.ID != r.Queue.ID || g2.IsLeader() || g2.Leader() != "n1" {
+	if q := s.Queue("/", "q"); q == nil || q.ID != r.Queue.ID || g2.IsLeader() || g2.Leader() != "n1" {
 		t.Errorf("follower has %+v, leader %q", q, g2.Leader())
 	}
 	if _, err := g2.Propose(context.Background(), queue("r")); !errors.Is(err, ErrNotLeader) {
