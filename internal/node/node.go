@@ -1,34 +1,174 @@
-// Package node is the composition root: it builds a running node from a configuration.
+// Package node is the composition root: it builds a running node from a configuration, and takes it down in order. It holds no
+// logic of its own but the watch over memory and disk (see alarms.go).
 package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"sync"
 
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/amqp/server"
+	"github.com/brokerd/brokerd/cluster"
+	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
+	"github.com/brokerd/brokerd/store"
 )
 
 // Node is a running node.
 type Node struct {
-	dir   *datadir.Dir
-	fatal chan error
+	cfg    *config.Config
+	log    *slog.Logger
+	dir    *datadir.Dir
+	store  *store.Store
+	broker *cluster.Broker
+	server *server.Server
+	memory *queue.Memory
+	fatal  chan error
+
+	stopWatch chan struct{}
+	watch     sync.WaitGroup
 }
 
-// Start builds and starts a node. ctx bounds the start only: the node outlives it and runs until Shutdown. So far a node only
-// holds its data directory; it serves nobody.
-func Start(_ context.Context, cfg *config.Config, log *slog.Logger) (*Node, error) {
-	dir, err := datadir.Open(cfg.DataDir)
+// Release names this program and its version to clients; the command sets it before Start.
+var Release = "brokerd"
+
+// Start builds and starts a node. ctx bounds the start only: the node outlives it and runs until Shutdown.
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, err error) {
+	n := &Node{cfg: cfg, log: log, fatal: make(chan error, 1), stopWatch: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.takeDown(context.WithoutCancel(ctx)))
+		}
+	}()
+	if n.dir, err = datadir.Open(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// Messages get half of the memory: the rest is for connections, the store and the garbage collector's headroom.
+	n.memory = queue.NewMemory(cfg.Memory.Limit/2, cfg.Queue.ResidentBytes)
+	n.store, err = store.Open(store.Options{
+		Dir:      filepath.Join(n.dir.Path(), "messages"),
+		Sync:     store.SyncMode(cfg.Store.Sync),
+		Interval: cfg.Store.Interval,
+		MinFree:  hardFloor(cfg.Store.MinFree),
+		Logger:   log,
+	})
 	if err != nil {
 		return nil, err
 	}
-	log.Info("data directory opened", "path", dir.Path(), "node_id", dir.NodeID())
-	log.Warn("this build has no listeners yet")
-	return &Node{dir: dir, fatal: make(chan error, 1)}, nil
+	n.broker, err = cluster.Open(ctx, cluster.Options{
+		NodeID:      n.dir.NodeID(),
+		ClusterName: cfg.Node.Name,
+		Meta: meta.Options{
+			Dir:             filepath.Join(n.dir.Path(), "metadata"),
+			Bootstrap:       true,
+			DefaultVHost:    cfg.DefaultVHost,
+			DefaultUser:     cfg.DefaultUser,
+			DefaultPassword: cfg.DefaultPass,
+		},
+		Store:         n.store,
+		Memory:        n.memory,
+		LoopbackUsers: cfg.LoopbackUsers,
+		CommitTimeout: cfg.Cluster.CommitTimeout,
+		Logger:        log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if n.server, err = server.New(serverOptions(cfg), served{n.broker}, log); err != nil {
+		return nil, err
+	}
+	n.watch.Go(n.watchResources)
+	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
-// Shutdown stops the node in order. ctx bounds it; when it ends first, the error says what was cut off.
-func (n *Node) Shutdown(context.Context) error { return n.dir.Close() }
+// served is the cluster as the server sees it: Access is an interface there.
+type served struct{ *cluster.Broker }
+
+// Open implements server.Broker.
+func (s served) Open(user *cluster.User, vhost string, connection uint64) (server.Access, error) {
+	a, err := s.Broker.Open(user, vhost, connection)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Addrs returns the addresses on which AMQP is served.
+func (n *Node) Addrs() []string {
+	var list []string
+	return list
+}
+
+// serverOptions translates the configuration: there 0 can mean off, in the options it means the default.
+func serverOptions(cfg *config.Config) server.Options {
+	a := &cfg.AMQP
+	o := server.Options{
+		Product:          a.Product,
+		Version:          a.Version,
+		Release:          Release,
+		ChannelMax:       a.ChannelMax,
+		FrameMax:         a.FrameMax,
+		Heartbeat:        a.Heartbeat,
+		HandshakeTimeout: a.HandshakeTimeout,
+		MaxConnections:   a.MaxConnections,
+		MaxMessageSize:   a.MaxMessageSize,
+		OutboxBytes:      int(a.OutboxBytes),
+		InflightBytes:    int(a.InflightBytes),
+		TCP: server.TCPOptions{
+			Delay:         !a.TCP.NoDelay,
+			ReceiveBuffer: a.TCP.RcvBuf,
+			SendBuffer:    a.TCP.SndBuf,
+			KeepAlive:     a.TCP.KeepAlive,
+		},
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = -1
+	}
+	if o.TCP.KeepAlive == 0 {
+		o.TCP.KeepAlive = -1
+	}
+	return o
+}
+
+// Shutdown stops the node in order: no new clients, goodbye to those there are, engines and metadata, store. ctx bounds it;
+// when it ends first, the error says what was cut off. What was confirmed is safe in any case.
+func (n *Node) Shutdown(ctx context.Context) error { return n.takeDown(ctx) }
+
+// takeDown stops whatever was started.
+func (n *Node) takeDown(ctx context.Context) error {
+	var errs []error
+	note := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if n.server != nil {
+		note("closing connections", n.server.Shutdown(ctx, "shutdown"))
+	}
+	close(n.stopWatch)
+	n.watch.Wait()
+	if n.broker != nil {
+		note("closing the broker", n.broker.Close(ctx))
+	}
+	if n.store != nil {
+		note("closing the store", n.store.Close(ctx))
+	}
+	if n.dir != nil {
+		note("closing the data directory", n.dir.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Fatal delivers the error that made the node unable to go on. The receiver shuts it down.
 func (n *Node) Fatal() <-chan error { return n.fatal }
