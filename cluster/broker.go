@@ -1,0 +1,343 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/routing"
+)
+
+// Log is the durable side of this node's queues, with what it knew when it was opened; *store.Store is one.
+type Log interface {
+	block.Log
+	// Recovered returns what was known of each queue when the log was opened, by queue id.
+	Recovered() map[uint64]*block.Recovered
+	// DropUnknown deletes in the background everything of those recovered queues of which known says false. It is called once,
+	// before the queues are used.
+	DropUnknown(known func(queue uint64) bool)
+}
+
+// Options make a Broker.
+type Options struct {
+	// NodeID names this node for ever; Meta.NodeID is set to it.
+	NodeID string
+	// ClusterName is announced to clients; "brokerd@" and the node id if empty.
+	ClusterName string
+	// Meta configures the metadata group. OnApply belongs to the Broker.
+	Meta meta.Options
+	// Store keeps the messages of the queues that this node leads. The Broker does not close it. It must not be nil.
+	Store Log
+	// Memory is the node's budget for messages in memory; a default one if nil.
+	Memory *queue.Memory
+	// LoopbackUsers may only log in from this machine.
+	LoopbackUsers []string
+	// CommitTimeout bounds how long a client waits for a change of the metadata; 10 s if 0.
+	CommitTimeout time.Duration
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
+}
+
+// Broker is this node's part of the cluster. All methods are safe for concurrent use.
+type Broker struct {
+	opts        Options
+	log         *slog.Logger
+	meta        *meta.Group
+	owner       meta.Owner // this run of this node
+	credentials *credentials
+
+	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
+	mu      sync.RWMutex
+	running bool // states take effect on engines and routes
+	engines engines
+	routes  routes
+
+	current atomic.Pointer[meta.State] // the state that engines and routing show
+	routing routing.Table
+
+	// ctx ends when the Broker closes; it bounds everything that runs in the background.
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	// taskMu guards closing, so that no task starts once Close waits for them.
+	taskMu  sync.Mutex
+	closing bool
+}
+
+// Open starts this node: the metadata, a new run of the node (what its earlier runs owned is dropped), and an engine for
+// each queue that it leads, with the messages that the log has. ctx bounds the start only.
+func Open(ctx context.Context, o Options) (*Broker, error) {
+	if o.NodeID == "" || o.Store == nil {
+		return nil, errors.New("cluster: a broker needs a node id and a store")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.ClusterName == "" {
+		o.ClusterName = "brokerd@" + o.NodeID
+	}
+	if o.CommitTimeout == 0 {
+		o.CommitTimeout = 10 * time.Second
+	}
+	if o.Memory == nil {
+		o.Memory = queue.NewMemory(0, 0)
+	}
+	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials()}
+	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
+	b.routes.broker = b
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+
+	o.Meta.NodeID = o.NodeID
+	o.Meta.OnApply = b.apply
+	if o.Meta.Logger == nil {
+		o.Meta.Logger = o.Logger
+	}
+	var err error
+	if b.meta, err = meta.Open(o.Meta); err != nil {
+		b.cancel()
+		return nil, fmt.Errorf("cluster: metadata: %w", err)
+	}
+	run, err := b.meta.Propose(ctx, meta.StartNode{Node: o.NodeID})
+	if err != nil {
+		b.cancel()
+		err = fmt.Errorf("cluster: starting node %s: %w", o.NodeID, err)
+		return nil, errors.Join(err, b.meta.Shutdown(context.WithoutCancel(ctx)))
+	}
+	b.owner = meta.Owner{Node: o.NodeID, Incarnation: run.Incarnation}
+	b.start()
+	return b, nil
+}
+
+// start brings up everything that the metadata says this node has.
+func (b *Broker) start() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.current.Load()
+	// The metadata is the authority: what the log holds of other queues was deleted while this node was down, or its deletion
+	// was cut off.
+	b.opts.Store.DropUnknown(func(id uint64) bool {
+		q := s.QueueByID(id)
+		return q != nil && q.Leader == b.opts.NodeID
+	})
+	recovered := b.opts.Store.Recovered()
+	led := 0
+	for q := range s.Queues() {
+		if q.Leader == b.opts.NodeID {
+			b.engines.start(q, recovered[q.ID])
+			led++
+		}
+	}
+	b.routes.rebuild(s)
+	b.routes.publish()
+	b.running = true
+	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,
+		"exchanges", s.NumExchanges(), "bindings", s.NumBindings())
+}
+
+// Close ends this node's part: no change is proposed any more, what this run owns is given up, and the engines hand what is
+// left to do to the log, which the caller closes afterwards. The server must have closed its connections before. ctx bounds how
+// long the metadata may take.
+func (b *Broker) Close(ctx context.Context) error {
+	b.taskMu.Lock()
+	again := b.closing
+	b.closing = true
+	b.taskMu.Unlock()
+	if again {
+		return nil
+	}
+	b.cancel()
+	b.tasks.Wait()
+	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
+	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.owner}); err != nil {
+		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
+	}
+	b.mu.Lock()
+	b.running = false
+	b.mu.Unlock()
+	for _, e := range b.engines.all() {
+		e.queue.Stop()
+	}
+	return b.meta.Shutdown(ctx)
+}
+
+// ClusterName is announced in the server properties.
+func (b *Broker) ClusterName() string { return b.opts.ClusterName }
+
+// Meta returns the metadata group, for the admin API and for tests.
+func (b *Broker) Meta() *meta.Group { return b.meta }
+
+// state returns the latest state that took effect on this node. It never waits.
+func (b *Broker) state() *meta.State { return b.current.Load() }
+
+// propose commits a change.
+func (b *Broker) propose(c meta.Command) (meta.Result, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+	defer cancel()
+	return b.meta.Propose(ctx, c)
+}
+
+// spawn runs task in a goroutine that Close waits for. It returns false when the Broker is closing.
+func (b *Broker) spawn(task func()) bool {
+	b.taskMu.Lock()
+	defer b.taskMu.Unlock()
+	if b.closing {
+		return false
+	}
+	b.tasks.Go(task)
+	return true
+}
+
+// Pauses between attempts to commit what must be committed.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// pause waits before the next attempt and returns the pause after that; ok is false when the Broker is closing.
+func (b *Broker) pause(d time.Duration) (next time.Duration, ok bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return min(2*d, lastPause), true
+	case <-b.ctx.Done():
+		return 0, false
+	}
+}
+
+// proposeUntilDone commits c. If the first attempt fails, the others go on in the background until one succeeds or the Broker
+// closes; c must be harmless when repeated. what is for the log.
+func (b *Broker) proposeUntilDone(what string, c meta.Command) {
+	_, err := b.propose(c)
+	if err == nil || b.ctx.Err() != nil {
+		return
+	}
+	b.log.Warn("change of metadata failed, trying on", "change", what, "error", err)
+	b.spawn(func() {
+		for wait, ok := b.pause(firstPause); ok; wait, ok = b.pause(wait) {
+			if _, err := b.propose(c); err == nil {
+				return
+			}
+		}
+	})
+}
+
+// unused deletes an auto-delete queue that lost its last consumer. It is called by the queue's runner and does not wait.
+func (b *Broker) unused(e *engine) {
+	if e.leave() && !b.spawn(func() { b.deleteUnused(e) }) {
+		e.gone() // closing: the node's next start drops the queue, or its next consumer does
+	}
+}
+
+// deleteUnused deletes the queue of e unless a consumer comes in between.
+func (b *Broker) deleteUnused(e *engine) {
+	for wait := firstPause; ; {
+		_, err := b.deleteQueue(e.def, e.queue, true, false)
+		switch {
+		case err == nil:
+			e.gone()
+			return
+		case errors.Is(err, queue.ErrInUse):
+			if e.stay() {
+				return
+			}
+			continue
+		}
+		var ok bool
+		if wait, ok = b.pause(wait); !ok {
+			e.gone()
+			return
+		}
+		b.log.Warn("auto-delete queue could not be deleted, trying on", "vhost", e.def.VHost, "queue", e.def.Name, "error", err)
+	}
+}
+
+// find returns the queue r and what stands for it on this node; nil if there is none. A queue that is being deleted because
+// its last consumer left is gone already for whoever asks afterwards, so find waits until that is settled.
+func (b *Broker) find(r resource) (*meta.Queue, queue.Handle) {
+	deadline := time.NewTimer(b.opts.CommitTimeout)
+	defer deadline.Stop()
+	for {
+		q, h, departure := b.look(r)
+		if departure == nil {
+			return q, h
+		}
+		select {
+		case <-departure:
+		case <-deadline.C:
+			return q, h
+		}
+	}
+}
+
+func (b *Broker) look(r resource) (*meta.Queue, queue.Handle, <-chan struct{}) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	q := b.current.Load().Queue(r.vhost, r.name)
+	if q == nil {
+		return nil, nil, nil
+	}
+	if e := b.engines.get(q.ID); e != nil {
+		return q, e.queue, e.departure()
+	}
+	return q, b.engines.handle(q), nil
+}
+
+// apply makes a new state take effect: it is meta.Options.OnApply. It runs on the goroutine that applies the Raft log, before
+// proposers get their answer, and waits for nothing but b.mu, which is never held while waiting.
+func (b *Broker) apply(old, new *meta.State, changes []meta.Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.current.Store(new)
+	if !b.running {
+		return // start takes the state as a whole
+	}
+	if old == nil {
+		b.replace(new)
+		return
+	}
+	forget := false
+	for _, c := range changes {
+		switch e := c.Entity().(type) {
+		case *meta.Queue:
+			b.applyQueue(e, c.Deleted())
+		case *meta.User:
+			forget = forget || !c.Created()
+		}
+		b.routes.change(c)
+	}
+	if forget {
+		b.credentials.forget()
+	}
+	b.routes.publish()
+}
+
+func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
+	if deleted {
+		b.engines.drop(q.ID)
+	} else if q.Leader == b.opts.NodeID {
+		b.engines.start(q, nil)
+	}
+}
+
+// replace makes a state take effect that has no known difference to the one before.
+func (b *Broker) replace(s *meta.State) {
+	b.credentials.forget()
+	for _, e := range b.engines.all() {
+		if s.QueueByID(e.def.ID) == nil {
+			b.engines.drop(e.def.ID)
+		}
+	}
+	for q := range s.Queues() {
+		b.applyQueue(q, false)
+	}
+	b.routes.rebuild(s)
+	b.routes.publish()
+}

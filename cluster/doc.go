@@ -1,0 +1,17 @@
+// Package cluster is the broker as one thing: what the AMQP server and the admin API call.
+//
+// A [Broker] joins the replicated metadata (cluster/meta), the queue engines of this node (amqp/queue), their log (store) and
+// the routing snapshots (cluster/routing). A connection works through an [Access], which is its user's view of one virtual
+// host. Every check that RabbitMQ makes on a declare, bind, delete or consume is made here, in RabbitMQ's order and with
+// its reply texts, because client libraries and operators match on them; errors for the client are [*wire.Error] without the
+// failing method, which the server adds.
+//
+// The metadata is the authority on what exists. A change is checked against the current state, proposed to Raft, and checked
+// again when it is applied; engines and routes follow in the order of the Raft log, before the proposer gets its answer, so
+// that whoever was told of a queue can use it. Checking and proposing are separate functions, so that other front ends
+// can share the checks.
+//
+// Concurrency: a Broker and an Access are safe for concurrent use. Reads (routes, permissions, identical redeclares) take
+// no lock and never wait for Raft. The apply hook runs in the goroutine of the Raft state machine and waits for nothing: work
+// that asks a queue engine is handed to goroutines that the Broker owns and Close waits for.
+package cluster

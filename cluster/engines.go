@@ -1,0 +1,146 @@
+package cluster
+
+import (
+	"sync"
+
+	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/cluster/meta"
+)
+
+// engines are the queues that this node leads. The map changes only when a state is applied, under Broker.mu and mu; so
+// whoever holds either sees the engines that fit the state.
+type engines struct {
+	broker *Broker
+
+	mu   sync.RWMutex
+	byID map[uint64]*engine
+}
+
+// engine is a queue that this node leads.
+type engine struct {
+	def   *meta.Queue
+	queue *queue.Queue
+
+	// deleting is held from the engine's word that the queue may go until the cluster has agreed or refused, so that a
+	// second delete does not take the first one's outcome for granted.
+	deleting sync.Mutex
+
+	mu sync.Mutex // guards the rest
+	// leaving is not nil while an auto-delete queue without consumers is being deleted; it is closed when that is over.
+	leaving chan struct{}
+	again   bool // the last consumer left once more while leaving
+}
+
+// start makes the engine of q if there is none.
+func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID[q.ID] != nil {
+		return
+	}
+	e := &engine{def: q}
+	o := &s.broker.opts
+	e.queue = queue.New(queue.Options{
+		ID:         q.ID,
+		Name:       q.Name,
+		Durable:    q.Durable,
+		AutoDelete: q.AutoDelete,
+		Log:        o.Store,
+		Recovered:  recovered,
+		Memory:     o.Memory,
+		OnUnused:   func() { s.broker.unused(e) },
+		Logger:     o.Logger,
+	})
+	s.byID[q.ID] = e
+}
+
+// drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
+func (s *engines) drop(id uint64) {
+	s.mu.Lock()
+	e := s.byID[id]
+	delete(s.byID, id)
+	s.mu.Unlock()
+	if e != nil {
+		e.queue.Drop()
+	}
+}
+
+// get returns the engine of a queue, nil if this node does not have it.
+func (s *engines) get(id uint64) *engine {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byID[id]
+}
+
+// handle returns what stands for q on this node.
+func (s *engines) handle(q *meta.Queue) queue.Handle {
+	if e := s.get(q.ID); e != nil {
+		return e.queue
+	}
+	if q.Leader == s.broker.opts.NodeID {
+		return absent{id: q.ID, err: queue.ErrGone}
+	}
+	return absent{id: q.ID, err: queue.ErrUnavailable}
+}
+
+// all returns the engines there are.
+func (s *engines) all() []*engine {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*engine, 0, len(s.byID))
+	for _, e := range s.byID {
+		all = append(all, e)
+	}
+	return all
+}
+
+// lockDelete keeps others from deleting the queue until the returned function is called.
+func (s *engines) lockDelete(id uint64) (unlock func()) {
+	e := s.get(id)
+	if e == nil {
+		return func() {}
+	}
+	e.deleting.Lock()
+	return e.deleting.Unlock
+}
+
+// departure returns what to wait for while e is on its way out for want of consumers, nil if it is not.
+func (e *engine) departure() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.leaving
+}
+
+// leave notes that e must go. It returns false if somebody is seeing to that already.
+func (e *engine) leave() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.leaving != nil {
+		e.again = true
+		return false
+	}
+	e.leaving = make(chan struct{})
+	return true
+}
+
+// stay notes that e has consumers again. It returns false if the last one has left since, so that e must go after all.
+func (e *engine) stay() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.again {
+		e.again = false
+		return false
+	}
+	close(e.leaving)
+	e.leaving = nil
+	return true
+}
+
+// gone ends the departure: the queue is deleted, or the broker is closing.
+func (e *engine) gone() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.leaving)
+	e.leaving = nil
+}
