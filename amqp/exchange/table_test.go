@@ -372,7 +372,13 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// raceEnabled says that the race detector is on.
+var raceEnabled bool
+
 func TestMatchDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector sync.Pool drops values at random")
+	}
 	buf := make([]Destination, 0, 100)
 	h := wire.Table{{Name: "a", Value: wire.String("1")}, {Name: "b", Value: wire.Int32(1)}, {Name: "n", Value: wire.Double(1)}}.Encode()
 	for _, typ := range Names() {

@@ -54,6 +54,10 @@ func BenchmarkRoute(b *testing.B) {
 		run(fmt.Sprint("topic/", n), v, v.Exchange("x"), keys, n)
 		if n > 100 {
 			run(fmt.Sprint("default/", n, "/100-keys"), v, v.Exchange(""), names, 100)
+			uncached := *v.Exchange("x")
+			uncached.cache = nil
+			run(fmt.Sprint("topic/", n, "/uncached"), v, &uncached, keys, n)
+			run(fmt.Sprint("topic/", n, "/100-keys/uncached"), v, &uncached, keys, 100)
 			run(fmt.Sprint("topic/", n, "/100-keys"), v, v.Exchange("x"), keys, 100)
 		}
 	}

@@ -127,7 +127,7 @@ func (b *Builder) exchange(v *VHost, name string) *Exchange {
 	}
 	if !x.fresh {
 		c := *x
-		c.fresh = true
+		c.cache, c.fresh = newCache(c.typ), true
 		x = &c
 		b.freshExchanges = append(b.freshExchanges, x)
 		v.exchanges = v.exchanges.With(name, x)
@@ -151,7 +151,8 @@ func (b *Builder) PutExchange(def *meta.Exchange) error {
 	}
 	x := b.exchange(v, def.Name)
 	if x == nil {
-		x = &Exchange{typ: typ, table: typ.New(), node: &exchangeNode{id: b.newID(), name: def.Name}, fresh: true}
+		node := &exchangeNode{id: b.newID(), name: def.Name}
+		x = &Exchange{typ: typ, table: typ.New(), node: node, cache: newCache(typ), fresh: true}
 		b.freshExchanges = append(b.freshExchanges, x)
 		v.exchanges = v.exchanges.With(def.Name, x)
 	}
@@ -216,9 +217,9 @@ func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 		for bind := q.in; bind != nil; bind = bind.next {
 			x := b.exchange(v, bind.from.name)
 			x.table = x.table.Without(bind.compiled)
-	if _, ok := bind.compiled.To.(*exchangeNode); ok {
-		x.links--
-	}
+			if _, ok := bind.compiled.To.(*exchangeNode); ok {
+				x.links--
+			}
 		}
 		// Only when nothing leads to the old value any more: a table keeps the destination that it saw first.
 		for bind := q.in; bind != nil; bind = bind.next {

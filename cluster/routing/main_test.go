@@ -6,4 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
+// raceEnabled says that the race detector is on.
+var raceEnabled bool
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

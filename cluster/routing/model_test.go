@@ -223,6 +223,9 @@ func TestAgainstModel(t *testing.T) {
 				if x == nil {
 					continue
 				}
+				if x.cache != nil { // the next lookup starts it; versions that share the exchange share it
+					x.cache.lookups.Store(cacheWarmup - 1)
+				}
 				before := &Queue{}
 				got := v.Route([]*Queue{before}, x, []byte(keys[0]), extra, nil)
 				if got[0] != before {

@@ -3,6 +3,7 @@ package routing
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/exchange"
 )
@@ -24,8 +25,21 @@ func (v *VHost) Route(buf []*Queue, x *Exchange, key []byte, extra [][]byte, hea
 	} else if x.table.Len() == 0 && !x.hasAlternate {
 		return buf
 	}
+	var slot *atomic.Pointer[cached]
+	if x.cache != nil && len(extra) == 0 {
+		if slot = x.cache.slot(key); slot != nil {
+			if e := slot.Load(); e != nil && e.key == string(key) {
+				return append(buf, e.queues...)
+			}
+		}
+	}
+	base := len(buf)
 	r := routers.Get().(*router)
 	buf = r.route(v, buf, x, message{key, extra, headers})
+	// A route through other exchanges depends on their bindings too, and one that is empty on whether the alternate exchange exists.
+	if slot != nil && len(r.visit) == 1 && (len(buf) > base || !x.hasAlternate) {
+		remember(slot, key, buf[base:])
+	}
 	r.release()
 	return buf
 }

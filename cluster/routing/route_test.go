@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -264,7 +265,67 @@ func TestIDs(t *testing.T) {
 	})
 }
 
+// What a topic exchange remembers must not outlive a change of what it depends on, and is bounded.
+func TestCache(t *testing.T) {
+	f := newFixture(t)
+	f.exchange("x", exchange.Topic, wire.Field{Name: "alternate-exchange", Value: wire.String("alt")})
+	f.exchange("y", exchange.Topic)
+	f.exchange("bare", exchange.Topic)
+	f.queue("q1")
+	f.queue("q2")
+	f.bind("x", "a.*", "q1")
+	f.bind("bare", "a.#", "q1")
+	f.must(f.PutBinding(meta.Binding{VHost: "/", Source: "x", Destination: "y", DestinationKind: meta.ToExchange, RoutingKey: "e"}))
+	f.bind("y", "e", "q1")
+	want := map[string][]string{"a.b": {"q1"}, "b": nil, "e": {"q1"}}
+	check := func(what string) {
+		t.Helper()
+		v := f.commit()
+		for range 2 * cacheWarmup {
+			for key, want := range want {
+				if got := route(v, "x", key); !slices.Equal(got, want) {
+					t.Fatalf("%s: key %q: got %v, want %v", what, key, got, want)
+				}
+			}
+		}
+	}
+	check("at first")
+	slot := f.last.VHost("/").Exchange("x").cache.slot([]byte("a.b"))
+	if e := slot.Load(); e == nil || e.key != "a.b" {
+		t.Fatalf("the route of a.b is not remembered but %v", e)
+	}
+	f.bind("x", "a.b", "q2")
+	want["a.b"] = []string{"q1", "q2"}
+	check("with another binding")
+	f.exchange("alt", exchange.Fanout)
+	f.bind("alt", "", "q2")
+	want["b"] = []string{"q2"}
+	check("with the alternate exchange")
+	f.bind("y", "#", "q2")
+	want["e"] = []string{"q1", "q2"}
+	check("with another binding behind the exchange")
+	f.DeleteQueue("/", "q1")
+	want["a.b"], want["e"] = []string{"q2"}, []string{"q2"}
+	check("without the first queue")
+
+	f.queue("q1")
+	f.bind("bare", "#.z", "q1")
+	v := f.commit()
+	for i := range 20 * cacheSlots {
+		if got := route(v, "bare", fmt.Sprint("a.", i)); len(got) != 0 {
+			t.Fatalf("routes to %v", got)
+		}
+	}
+	long := strings.Repeat("a.", 200) + "z"
+	if got := route(v, "bare", long); len(got) != 1 {
+		t.Fatalf("a long key routes to %v", got)
+	}
+}
+
 func TestRouteDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector sync.Pool drops values at random")
+	}
 	f := newFixture(t)
 	match := wire.Field{Name: "a", Value: wire.String("1")}
 	for _, typ := range exchange.Names() {
@@ -292,8 +353,10 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 		} else {
 			key = []byte("k")
 		}
-		if n := testing.AllocsPerRun(200, func() { buf = v.Route(buf[:0], x, key, extra, headers) }); n != 0 {
-			t.Errorf("exchange %q: %v allocations", name, n)
+		for _, extra := range [][][]byte{nil, extra} {
+			if n := testing.AllocsPerRun(200, func() { buf = v.Route(buf[:0], x, key, extra, headers) }); n != 0 {
+				t.Errorf("exchange %q, %d extra keys: %v allocations", name, len(extra), n)
+			}
 		}
 		if len(buf) == 0 {
 			t.Errorf("exchange %q: no route", name)

@@ -95,8 +95,9 @@ type Exchange struct {
 	// alternate is the name of the alternate exchange if hasAlternate.
 	alternate    string
 	hasAlternate bool
-	links        int  // bindings to exchanges
-	fresh        bool // see VHost.fresh
+	links        int    // bindings to exchanges
+	cache        *cache // of a topic exchange, nil for others; made new with every change
+	fresh        bool   // see VHost.fresh
 }
 
 // Bindings returns the number of bindings of which x is the source.
