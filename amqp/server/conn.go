@@ -106,28 +106,38 @@ func (c *conn) serve() {
 
 // read handles frames until the connection ends and returns why.
 func (c *conn) read() error {
-	need := wire.FrameOverhead
 	for {
-		if err := c.attend(); err != nil {
-			return err
-		}
-		if err := c.in.fill(need); err != nil {
-			if cause := c.attend(); cause != nil {
-				return cause
-			}
-			if isTimeout(err) {
-				continue // woken up by wake
-			}
-			return err
-		}
-		c.lastRead.Store(time.Now().UnixNano())
-		var err error
-		if need, err = c.chunk(); err != nil {
+		// The client may have sent frames right behind its connection.open.
+		need, err := c.chunk()
+		if err != nil {
 			return err
 		}
 		c.flush()
 		if c.blockDue.Load() {
 			c.waitForAlarm()
+		}
+		if err := c.receive(need); err != nil {
+			return err
+		}
+	}
+}
+
+// receive waits for more bytes, and does meanwhile what other goroutines ask for.
+func (c *conn) receive(need int) error {
+	for {
+		if err := c.attend(); err != nil {
+			return err
+		}
+		err := c.in.fill(need)
+		if err == nil {
+			c.lastRead.Store(time.Now().UnixNano())
+			return nil
+		}
+		if cause := c.attend(); cause != nil {
+			return cause
+		}
+		if !isTimeout(err) {
+			return err
 		}
 	}
 }

@@ -22,7 +22,7 @@ func parseMethod(payload []byte) (wire.Method, error) {
 	}
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code == wire.SyntaxError && strings.Contains(e.Text, "unknown type") {
-		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+		return nil, fmt.Errorf("%w: %v", errUnreadable, err) // not wrapped: it is not sent
 	}
 	return nil, e
 }
@@ -30,7 +30,7 @@ func parseMethod(payload []byte) (wire.Method, error) {
 // softError returns the error that closes only its channel, false if err ends the connection.
 func softError(err error) (*wire.Error, bool) {
 	e, ok := errors.AsType[*wire.Error](err)
-	if !ok || e.Hard() || errors.Is(err, errUnreadable) {
+	if !ok || e.Hard() {
 		return nil, false
 	}
 	return e, true
