@@ -152,8 +152,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	if again {
 		return nil
 	}
-	b.cancel()
-	b.tasks.Wait()
+	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
 	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.owner}); err != nil {
 		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
@@ -165,6 +164,17 @@ func (b *Broker) Close(ctx context.Context) error {
 		e.queue.Stop()
 	}
 	return b.meta.Shutdown(ctx)
+}
+
+// finishTasks waits for the tasks under way, such as the deletion of queues that lost their consumers when the server closed
+// its connections. Those that cannot get it done in time are cut off.
+func (b *Broker) finishTasks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, b.cancel)
+	b.tasks.Wait()
+	stop()
+	b.cancel()
 }
 
 // ClusterName is announced in the server properties.
@@ -262,25 +272,28 @@ func (b *Broker) deleteUnused(e *engine) {
 // find returns the queue r and what stands for it on this node; nil if there is none. A queue that is being deleted because
 // its last consumer left is gone already for whoever asks afterwards, so find waits until that is settled.
 func (b *Broker) find(r resource) (*meta.Queue, queue.Handle) {
+	q, h, departure := b.look(r)
+	if departure == nil {
+		return q, h
+	}
 	deadline := time.NewTimer(b.opts.CommitTimeout)
 	defer deadline.Stop()
-	for {
-		q, h, departure := b.look(r)
-		if departure == nil {
-			return q, h
-		}
+	for departure != nil {
 		select {
 		case <-departure:
+			q, h, departure = b.look(r)
 		case <-deadline.C:
 			return q, h
 		}
 	}
+	return q, h
 }
 
-func (b *Broker) look(r resource) (*meta.Queue, queue.Handle, <-chan struct{}) {
+// look is find without waiting; departure ends when it is settled whether the queue stays, nil if it does.
+func (b *Broker) look(r resource) (q *meta.Queue, h queue.Handle, departure <-chan struct{}) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	q := b.current.Load().Queue(r.vhost, r.name)
+	q = b.current.Load().Queue(r.vhost, r.name)
 	if q == nil {
 		return nil, nil, nil
 	}

@@ -24,7 +24,7 @@ const node = "n1"
 
 // testNode is a broker with its store on disk, which can be restarted.
 type testNode struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	*Broker
 	store *store.Store
@@ -50,7 +50,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func startNode(t *testing.T) *testNode {
+func startNode(t testing.TB) *testNode {
 	t.Helper()
 	n := &testNode{t: t, dir: t.TempDir(), logs: new(logBuffer)}
 	n.start()
@@ -138,7 +138,7 @@ func want(t *testing.T, err error, text string) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

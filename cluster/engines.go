@@ -8,8 +8,8 @@ import (
 	"github.com/brokerd/brokerd/cluster/meta"
 )
 
-// engines are the queues that this node leads. The map changes only when a state is applied, under Broker.mu and mu; so
-// whoever holds either sees the engines that fit the state.
+// engines are the queues that this node leads. The map changes only while a state takes effect, so whoever read-locks
+// Broker.mu sees the engines that fit the state; mu is for those who look for one engine only.
 type engines struct {
 	broker *Broker
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -285,7 +286,7 @@ func TestAutoDeleteQueue(t *testing.T) {
 	}
 }
 
-// An auto-delete queue whose deletion the cluster does not take goes on, and goes once it can.
+// A queue whose deletion the cluster did not agree to in time is as it was.
 func TestDeleteWithoutAgreement(t *testing.T) {
 	n := startNode(t)
 	a := n.connect()
@@ -306,6 +307,11 @@ func TestDeleteWithoutAgreement(t *testing.T) {
 	must(t, n.Meta().Barrier(t.Context()))
 	if info, err := a.DeclareQueue(QueueSpec{Name: "q", Passive: true}); err == nil && info.Messages != 2 {
 		t.Errorf("%d messages left, want 2", info.Messages)
+	} else if err == nil {
+		publish(t, h, 1)
+		if got, err := a.DeleteQueue("q", false, false); err != nil || got != 3 {
+			t.Errorf("second delete: %d, %v; want 3", got, err)
+		}
 	}
 }
 
@@ -399,6 +405,80 @@ func TestRestart(t *testing.T) {
 	got := r.Route(nil, r.Exchange("xd"), []byte("a.b"), nil, nil)
 	if len(got) != 1 || got[0].Def.Name != "durable" {
 		t.Errorf("routed to %d queues, want durable alone", len(got))
+	}
+}
+
+// Closing the broker right after the last consumer left does not keep the queue from going.
+func TestCloseFinishesAutoDelete(t *testing.T) {
+	n := startNode(t)
+	a := n.connect()
+	const queues = 50
+	for i := range queues {
+		name := fmt.Sprint("auto", i)
+		_, err := a.DeclareQueue(QueueSpec{Name: name, Durable: true, AutoDelete: true})
+		must(t, err)
+		h, err := a.QueueForRead(name)
+		must(t, err)
+		c := &queue.Consumer{Tag: "a", Receiver: new(receiver)}
+		must(t, h.Consume(c))
+		h.Cancel(c)
+	}
+	n.restart()
+	if got := n.state().NumQueues(); got != 0 {
+		t.Errorf("%d of %d auto-delete queues are left", got, queues)
+	}
+}
+
+func TestAbsentQueue(t *testing.T) {
+	n := startNode(t)
+	n.propose(meta.DeclareQueue{Queue: meta.Queue{VHost: "/", Name: "far", Type: typeClassic, Durable: true, Leader: "n2"}})
+	a := n.connect()
+	const down = "NOT_FOUND - home node of queue 'far' in vhost '/' is down or inaccessible"
+	_, err := a.DeclareQueue(QueueSpec{Name: "far", Durable: true})
+	want(t, err, down)
+	_, err = a.PurgeQueue("far")
+	want(t, err, down)
+	_, err = a.DeleteQueue("far", false, false)
+	want(t, err, down)
+	h := a.Routes().Queue("far").Handle
+	want(t, QueueError(h.Consume(nil), "far", "/"), down)
+	var b block.Block
+	b.Append(&block.Record{})
+	b.Append(&block.Record{})
+	completed := false
+	batch := &queue.Batch{First: 7, Last: 8, Complete: func(*queue.Batch) { completed = true }}
+	batch.Add()
+	h.Publish(&queue.Publication{Block: b, Batch: batch})
+	if got := fmt.Sprint(batch.Refused()); !completed || got != "[7 8]" {
+		t.Errorf("completed %v, refused %s; want [7 8]", completed, got)
+	}
+}
+
+// BenchmarkDeclareQueue declares new durable queues from 100 clients at once.
+func BenchmarkDeclareQueue(b *testing.B) {
+	n := startNode(b)
+	a := n.connect()
+	var next atomic.Int64
+	b.SetParallelism(100)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := a.DeclareQueue(QueueSpec{Name: fmt.Sprint("q", next.Add(1)), Durable: true}); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "declares/s")
+}
+
+// BenchmarkRedeclareQueue declares what is there.
+func BenchmarkRedeclareQueue(b *testing.B) {
+	n := startNode(b)
+	a := n.connect()
+	s := QueueSpec{Name: "q", Durable: true, Arguments: table("x-message-ttl", 60000, "x-max-length", 1000)}
+	for b.Loop() {
+		if _, err := a.DeclareQueue(s); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
