@@ -5,9 +5,8 @@ import (
 )
 
 const (
-	// handOver is the size in bytes from which a consumer's pieces are handed over before the dispatch goes on, so that what
-	// Receiver.Reserve sees is never far behind.
-	handOver = 64 << 10
+	// maxTurn bounds the bytes that a consumer gets in one turn, so that what Receiver.Reserve sees is never far behind.
+	maxTurn = 128 << 10
 	// maxRun bounds how many messages one consumer gets in one turn while others wait. Turns are single messages until a
 	// backlog has built up.
 	maxRun = 64
@@ -31,16 +30,11 @@ func (q *Queue) dispatch() {
 		granted := c.Receiver.Reserve(c, want)
 		c.blocked = granted < want
 		if granted > 0 {
-			if len(c.batch) == 0 {
-				q.touched = append(q.touched, c)
-			}
 			got := q.take(c, granted)
 			if got < granted {
 				c.Receiver.Unreserve(c, granted-got)
 			}
-			if c.batchBytes >= handOver {
-				q.handBatch(c)
-			}
+			q.handBatch(c) // turn by turn, so that consumers of one channel see messages in the queue's order
 			if got == 0 {
 				q.readmit(c)
 				break
@@ -48,11 +42,6 @@ func (q *Queue) dispatch() {
 		}
 		q.readmit(c)
 	}
-	for _, c := range q.touched {
-		q.handBatch(c)
-	}
-	clear(q.touched)
-	q.touched = q.touched[:0]
 }
 
 func (q *Queue) handBatch(c *Consumer) {
@@ -65,10 +54,10 @@ func (q *Queue) handBatch(c *Consumer) {
 	c.batchBytes = 0
 }
 
-// take moves up to n ready messages, lowest offset first, to c.batch and returns how many. It stops early after some
-// handOver bytes, and with q.stalled set when the next message is not in memory or may not be delivered yet.
+// take moves up to n ready messages, lowest offset first, to c.batch and returns how many. It stops early after maxTurn
+// bytes, and with q.stalled set when the next message is not in memory or may not be delivered yet.
 func (q *Queue) take(c *Consumer, n int) (got int) {
-	for got < n && c.batchBytes < 2*handOver {
+	for got < n && c.batchBytes < maxTurn {
 		if !q.requeued.empty() {
 			k, ok := q.takeRequeued(c, n-got)
 			if !ok {
@@ -187,8 +176,8 @@ func (q *Queue) takeFresh(c *Consumer, b *memBlock, n int) int {
 	} else {
 		size = runLen(b, q.curPos, k)
 	}
-	if c.batchBytes+size > 2*handOver && k > 1 { // only as much as fits
-		k, size = runWithin(b, q.curPos, k, 2*handOver-c.batchBytes)
+	if c.batchBytes+size > maxTurn && k > 1 { // only as much as fits
+		k, size = runWithin(b, q.curPos, k, maxTurn-c.batchBytes)
 	}
 	pos := q.curPos
 	q.curPos += size

@@ -21,7 +21,7 @@ type Options struct {
 	// Recovered is what Log holds of the queue from before, nil for a new queue.
 	Recovered *block.Recovered
 	Memory    *Memory
-	// OnUnused is called once, from the runner, when the last consumer of an AutoDelete queue has left. It must not block.
+	// OnUnused is called from the runner each time the last consumer of an AutoDelete queue has left. It must not block.
 	OnUnused func()
 	Logger   *slog.Logger
 }
@@ -51,9 +51,8 @@ type Queue struct {
 
 	consumers []*Consumer
 	ready     ready
-	touched   []*Consumer // with a batch to hand over
-	gets      []*getCall  // waiting for a block to be loaded
-	stalled   bool        // take had to stop: a block is not in memory, or the delivered mark is too low
+	gets      []*getCall // waiting for a block to be loaded
+	stalled   bool       // take had to stop: a block is not in memory, or the delivered mark is too low
 
 	resident int64
 	held     []waiter // publishers of unstored messages kept waiting while memory is short
@@ -273,10 +272,15 @@ func (q *Queue) Cancel(c *Consumer) {
 				break
 			}
 		}
-		if len(q.consumers) == 0 && q.used && q.opts.AutoDelete && q.state == stateOpen && q.opts.OnUnused != nil {
-			q.opts.OnUnused()
-		}
+		q.checkUnused()
 	})
+}
+
+// checkUnused reports an auto-delete queue that has lost its last consumer.
+func (q *Queue) checkUnused() {
+	if len(q.consumers) == 0 && q.used && q.opts.AutoDelete && q.state == stateOpen && q.opts.OnUnused != nil {
+		q.opts.OnUnused()
+	}
 }
 
 type getCall struct {
@@ -387,6 +391,7 @@ func (q *Queue) Resume() {
 		if q.state == statePrepared {
 			q.state = stateOpen
 			q.unpark()
+			q.checkUnused()
 		}
 	}})
 }
@@ -421,7 +426,7 @@ func (q *Queue) Drop() {
 			c.attached = false
 			c.Receiver.Cancelled(c)
 		}
-		q.consumers, q.ready, q.touched = nil, ready{}, nil
+		q.consumers, q.ready = nil, ready{}
 		// Publishers that wait for the log get their answer: the queue's end counts as taken (SEMANTICS 10.4).
 		for i := range q.idx.len() {
 			for _, s := range q.idx.at(i).segs {
@@ -468,7 +473,7 @@ func (q *Queue) Stop() {
 		for _, c := range q.consumers {
 			c.attached = false
 		}
-		q.consumers, q.ready, q.touched = nil, ready{}, nil
+		q.consumers, q.ready = nil, ready{}
 		for i := range q.held {
 			q.held[i].done(nil)
 		}

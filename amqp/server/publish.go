@@ -240,12 +240,24 @@ func (p *publisher) body(b []byte) error {
 // finish checks, routes and takes the message whose body is complete. The checks are in the order of SEMANTICS 9.1; the size was
 // checked before.
 func (p *publisher) finish() error {
-	if p.mode == modeConfirm {
-		p.seq++
-		if p.first == 0 {
-			p.first = p.seq
-		}
+	if p.mode != modeConfirm {
+		return p.accept()
 	}
+	p.seq++
+	if p.first == 0 {
+		p.first = p.seq
+	}
+	err := p.accept()
+	if err != nil { // it is answered by the error alone
+		if p.first == p.seq {
+			p.first = 0
+		}
+		p.seq--
+	}
+	return err
+}
+
+func (p *publisher) accept() error {
 	r := &p.route
 	vhost := p.c.access.Routes()
 	if vhost == nil {
