@@ -1,0 +1,14 @@
+// Package e2e tests brokerd from outside: it builds the binary, runs it as a process in a temporary directory on a loopback
+// port, and speaks AMQP to it with independent clients (amqp091-go, pika, amqplib) or raw frames. It knows flags, the wire and
+// /proc, and nothing of the broker's inside, so a test here shows what a user would see.
+//
+// The tests have the build tag e2e and run with
+//
+//	go test -tags e2e ./test/e2e/
+//
+// in a few minutes. Flags after -args: -long for the full sizes, -rounds and -seed for the kill tests, -race-brokerd for a
+// broker with the race detector. The tests run one after the other: most of them measure the process.
+//
+// Scripts of other languages are in test/clients. They need Debian's python3-pika, and npm; E2E_PYTHON and E2E_NODE name other
+// interpreters, NODE_PATH a place where amqplib is installed already. What is missing skips its test, unless CI=true.
+package e2e
