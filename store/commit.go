@@ -46,7 +46,7 @@ type result struct {
 
 // syncs says whether op must be durable before Done. Spilled blocks are void after a restart anyway.
 func syncs(op *block.Op) bool {
-	if op.Lazy || op.Kind == opRaw || op.Kind == opPad {
+	if op.Lazy || op.Kind >= opInternal {
 		return false
 	}
 	switch op.Kind {
@@ -254,6 +254,9 @@ func (c *committer) write(op *block.Op) error {
 		for _, k := range op.Owner.(*rawDelete).keys {
 			c.removeKey(k)
 		}
+	case opMove:
+		c.flush() // so that what was deleted just before is seen to be deleted
+		return c.move(op.Owner.(*moving))
 	case opPad:
 		c.flush() // it is not for the ops before to wait for, or to fail with it
 		c.pad()

@@ -43,7 +43,7 @@ type Options struct {
 	// MemTable is the size of Badger's memtable in bytes: 512 KiB to 64 MiB, default 1 MiB. Garbage in the value log is found
 	// when a memtable that holds deletions is compacted, so a smaller one bounds the disk tighter.
 	MemTable int64
-	// ValueFile is the size of a value-log file in bytes: 16 MiB to 1 GiB, default 64 MiB. It is the unit of reclaim.
+	// ValueFile is the size of a value-log file in bytes: 16 MiB to 1 GiB, default 32 MiB. It is the unit of reclaim.
 	ValueFile int64
 	// Inline is the size in bytes from which a block goes to the value log instead of the LSM tree: 64 bytes to 64 KiB,
 	// default 1 KiB.
@@ -80,7 +80,7 @@ func (o *Options) setDefaults() {
 		o.MemTable = 1 << 20
 	}
 	if o.ValueFile == 0 {
-		o.ValueFile = 64 << 20
+		o.ValueFile = 32 << 20
 	}
 	if o.Inline == 0 {
 		o.Inline = 1 << 10
@@ -131,9 +131,9 @@ func (o *Options) badger(lsm, values string) badger.Options {
 	b.MetricsEnabled = false
 	b.NumVersionsToKeep = 1
 	b.Compression = badgeroptions.None
-	b.ChecksumVerificationMode = badgeroptions.OnTableRead
-	b.BlockCacheSize = 0 // only for compressed blocks
-	b.IndexCacheSize = 0 // 0: indexes stay in memory; they are some kilobytes
+	b.ChecksumVerificationMode = badgeroptions.NoVerification // see checkTable
+	b.BlockCacheSize = 0                                      // only for compressed blocks
+	b.IndexCacheSize = 0                                      // 0: indexes stay in memory; they are some kilobytes
 	b.MemTableSize = o.MemTable
 	b.NumMemtables = 2
 	b.NumCompactors = 2

@@ -23,27 +23,21 @@ import (
 //     would otherwise never be compacted.
 //   - It collects dead files, in which everything is garbage. Blocks live about as long as their neighbours, so this is the
 //     normal case, and it copies nothing.
-//   - Only if that leaves too much it collects files with a live rest, which Badger copies.
+//   - Only if that leaves too much it moves the live rest out of files that are mostly garbage (move.go), which makes
+//     them dead.
 //
-// The last is delicate. Badger copies an entry if its key is in the tree with the same version, even when a tombstone lies
-// above it; if a compaction then drops the tombstone with the old entry, before the copy is flushed, the block is back
-// from the dead. So before it copies, the janitor has everything compacted, and until everything is compacted again it
-// keeps compactions from dropping any tombstone that is newer than the beginning (hold): a copy then always meets its
-// tombstone.
+// Badger can collect files with a live rest itself, but then it copies an entry whenever its key is in the tree with the
+// same version, even when a tombstone lies above; if a compaction drops the tombstone with the old entry before the copy is
+// flushed, the block is back from the dead. It also takes no notice of what is behind a damaged entry.
 
 // reclaimEvery is how often the janitor looks at the disk.
 const reclaimEvery = time.Second
 
 const (
-	padKeyLen   = 60_000          // Badger takes keys of up to 65,000 bytes
-	padEvery    = 2 * time.Second // at most
-	settleLimit = 10 * time.Second
-	copyRatio   = 0.5 // garbage in a file from which it is copied
+	padKeyLen  = 60_000          // Badger takes keys of up to 65,000 bytes
+	padEvery   = 2 * time.Second // at most
+	stuckLimit = 3               // steps without progress after which live blocks are moved
 )
-
-// opPad is an internal op that fills the memtable up, so that it is flushed and its deletions are compacted. The filling is
-// tombstones of long keys, which no compaction keeps.
-const opPad block.OpKind = 254
 
 // reclaim is the janitor's knowledge about the disk; it belongs to the janitor's goroutine.
 type reclaim struct {
@@ -52,6 +46,7 @@ type reclaim struct {
 	deleted int64 // counters.deleted at the last padding
 	padded  time.Time
 	stuck   int // steps with too much garbage, nothing to pad and no dead file
+	mover   mover
 }
 
 // step looks at the disk once and does what is due.
@@ -94,15 +89,15 @@ func (r *reclaim) step() error {
 		return s.pad()
 	}
 	r.stuck++
-	if r.stuck < 3 || garbage <= limit+live || s.FreeBytes() < s.opt.MinFree+s.opt.ValueFile {
+	if r.stuck < stuckLimit || garbage <= limit+live/2 || s.FreeBytes() < s.opt.MinFree+s.opt.ValueFile {
 		return nil
 	}
 	r.stuck = 0
-	return r.copyOut()
+	return r.mover.step(s)
 }
 
-// deadRatio is the share of garbage that makes a file of about full length dead: all but its header, which is shorter than
-// any entry.
+// deadRatio is the share of garbage that makes a file of about full length dead: all but its header. What may be missing is
+// shorter than any entry, so that Badger has nothing to copy.
 func (s *Store) deadRatio() float64 { return 1 - 64/float64(s.opt.ValueFile) }
 
 // collect removes value-log files until none has the given share of garbage, and returns their number.
@@ -128,68 +123,14 @@ func (r *reclaim) collect(ratio float64) (n int, err error) {
 	}
 }
 
-// copyOut collects files with a live rest.
-func (r *reclaim) copyOut() error {
-	s := r.s
-	s.hold.Store(s.version.Load())
-	defer func() {
-		s.hold.Store(0)
-		s.releaseVersions()
-	}()
-	s.releaseVersions()
-	if err := s.settle(); err != nil {
-		return err
-	}
-	if _, err := r.collect(copyRatio); err != nil {
-		return err
-	}
-	return s.settle()
-}
-
 // releaseVersions lets compactions drop everything that is deleted or replaced by now.
-func (s *Store) releaseVersions() {
-	v := s.version.Load()
-	if h := s.hold.Load(); h != 0 && h < v {
-		v = h
-	}
-	s.db.SetDiscardTs(v)
-}
+func (s *Store) releaseVersions() { s.db.SetDiscardTs(s.version.Load()) }
 
 // pad fills the memtable up.
 func (s *Store) pad() error {
 	r := &rawDelete{done: make(chan error, 1)}
 	s.Submit(&block.Op{Kind: opPad, Owner: r})
 	return <-r.done
-}
-
-// settle flushes the memtable and waits until all of the tree is in its last level, where no key has more than one version.
-func (s *Store) settle() error {
-	newestTable := func() (id uint64) {
-		for _, t := range s.db.Tables() {
-			id = max(id, t.ID)
-		}
-		return id
-	}
-	before := newestTable()
-	if err := s.pad(); err != nil {
-		return err
-	}
-	limit := time.NewTimer(settleLimit)
-	defer limit.Stop()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		if newestTable() > before && s.db.Levels()[0].NumTables == 0 {
-			return nil
-		}
-		select {
-		case <-s.janitor.stop:
-			return errEnding
-		case <-limit.C:
-			return errors.New("store: the tree was not compacted in time")
-		case <-poll.C:
-		}
-	}
 }
 
 // use is what the store takes on disk, in bytes.

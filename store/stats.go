@@ -14,6 +14,7 @@ type Stats struct {
 	Bytes   int64 // bytes of blocks written
 	Loads   int64 // blocks loaded
 	Corrupt int64 // damaged blocks met
+	Damaged int64 // damaged places in files found at Open
 
 	Live int64 // gauge: bytes of stored blocks in the value log
 	Disk int64 // gauge: bytes the directory takes on disk, as of the last look some seconds ago
@@ -26,9 +27,9 @@ type Stats struct {
 }
 
 type counters struct {
-	commits, syncs, ops, bytes, loads, corrupt atomic.Int64
-	disk, free, gcRuns, dropped, deleted       atomic.Int64 // deleted: blocks
-	lastError                                  atomic.Pointer[string]
+	commits, syncs, ops, bytes, loads, corrupt    atomic.Int64
+	disk, free, gcRuns, dropped, deleted, damaged atomic.Int64 // deleted: blocks
+	lastError                                     atomic.Pointer[string]
 }
 
 // note keeps err for Stats.
@@ -42,7 +43,7 @@ func (s *Store) Stats() Stats {
 	c := &s.stats
 	st := Stats{
 		Commits: c.commits.Load(), Syncs: c.syncs.Load(), Ops: c.ops.Load(), Bytes: c.bytes.Load(),
-		Loads: c.loads.Load(), Corrupt: c.corrupt.Load(),
+		Loads: c.loads.Load(), Corrupt: c.corrupt.Load(), Damaged: c.damaged.Load(),
 		Live: s.live.Load(), Disk: c.disk.Load(), Free: s.FreeBytes(),
 		GCRuns: c.gcRuns.Load(), Dropped: c.dropped.Load(),
 	}

@@ -38,7 +38,6 @@ type Store struct {
 	epoch   uint64 // distinguishes the spilled blocks of this run
 	in      intake
 	version atomic.Uint64 // of the last transaction
-	hold    atomic.Uint64 // if not zero, the newest version that compactions may drop
 
 	// Badger's limits for one transaction, with a margin for the marker that it adds.
 	maxEntries int

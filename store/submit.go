@@ -6,8 +6,17 @@ import (
 	"github.com/brokerd/brokerd/amqp/block"
 )
 
-// opRaw is an internal op: Owner is a *rawDelete. It goes through the committer so that there is one writer.
-const opRaw block.OpKind = 255
+// Internal ops. They go through the committer so that there is one writer; none needs a sync.
+const (
+	opInternal block.OpKind = 200 + iota
+	// opRaw deletes the keys of its owner, a *rawDelete.
+	opRaw
+	// opPad fills the memtable up, so that it is flushed and its deletions are compacted. The filling is tombstones of long
+	// keys, which no compaction keeps.
+	opPad
+	// opMove writes blocks again that are still as they were, see moving.
+	opMove
+)
 
 // rawDelete deletes keys as they stand. It is the owner of its op.
 type rawDelete struct {

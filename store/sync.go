@@ -70,6 +70,17 @@ func newer(a, b string) bool {
 	return a > b
 }
 
+// byAge orders file names that are numbers.
+func byAge(a, b string) int {
+	switch {
+	case newer(a, b):
+		return 1
+	case newer(b, a):
+		return -1
+	}
+	return 0
+}
+
 // sync makes everything written so far durable. values says whether the value log was written since the last call.
 func (s *syncer) sync(values bool) (n int, err error) {
 	if s.memNewest, err = track(s.lsm, ".mem", s.memNewest, s.mem); err != nil {
