@@ -178,7 +178,12 @@ func (ch *channel) attempt(m wire.Method) {
 	if ch.failure.Load() != nil || !ch.conn.waitForRoom() {
 		return // run closes the channel; or the connection is ending
 	}
-	if err := ch.execute(m); err != nil {
+	err := ch.execute(m)
+	if isLocked(err) && ch.conn.srv.waitForEnding(ch.conn.interrupt) {
+		// A client that lost its connection and is back before its exclusive queues are gone does not have to see that.
+		err = ch.execute(m)
+	}
+	if err != nil {
 		ch.raise(named(err, m.Key()))
 	}
 }
@@ -218,6 +223,9 @@ func (ch *channel) closeWith(e *wire.Error) {
 	}
 	ch.conn.log.Warn("channel closed", "channel", ch.id, "user", ch.conn.userName(), "vhost", ch.conn.vhost,
 		"name", ch.conn.name, "cause", e)
+	if f := ch.pub.confirms; f != nil {
+		f.stop() // the message that failed is part of the batch that is about to be pushed
+	}
 	ch.flush()
 	ch.end()
 	ch.state = channelClosing

@@ -36,6 +36,12 @@ func softError(err error) (*wire.Error, bool) {
 	return e, true
 }
 
+// isLocked reports whether err is the refusal of another connection's exclusive queue.
+func isLocked(err error) bool {
+	e, ok := errors.AsType[*wire.Error](err)
+	return ok && e.Code == wire.ResourceLocked
+}
+
 // internal turns err into an AMQP error. Anything that is not one is logged and becomes an internal error.
 func (c *conn) internal(err error) *wire.Error {
 	if e, ok := errors.AsType[*wire.Error](err); ok {

@@ -63,6 +63,7 @@ func (c *conn) sendClose(e *wire.Error) {
 
 // teardown closes all channels and deletes exclusive queues.
 func (c *conn) teardown() {
+	c.srv.closing(c)
 	for _, ch := range c.channels {
 		ch.wait()
 		ch.release()

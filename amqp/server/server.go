@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,8 @@ type Server struct {
 	mu         sync.Mutex
 	listeners  []net.Listener
 	conns      map[*conn]struct{}
-	handshakes int // of conns
+	handshakes int                     // of conns
+	ending     map[*conn]chan struct{} // connections that give back what they hold; closed when they have
 	stopping   bool
 	running    sync.WaitGroup // accept loops and connections; added to under mu while not stopping
 }
@@ -41,7 +44,8 @@ func New(o Options, broker Broker, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{})}, nil
+	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{}),
+		ending: make(map[*conn]chan struct{})}, nil
 }
 
 // Shutdown stops accepting, closes all connections with 320 "broker forced connection closure with reason '<reason>'" and waits
@@ -181,10 +185,44 @@ func (s *Server) shook() {
 	s.handshakes--
 }
 
-// closed is the counterpart of admit: c holds nothing any more, though it may still be waiting for its client.
+// closing notes that c begins to give back what it holds.
+func (s *Server) closing(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending[c] = make(chan struct{})
+}
+
+// closed is the counterpart of admit and closing: c holds nothing any more, though it may still be waiting for its client.
 func (s *Server) closed(c *conn) {
 	if c.counted {
 		c.counted = false
 		s.open.Add(-1)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ending[c])
+	delete(s.ending, c)
 }
+
+// waitForEnding waits, but not long, for the connections that are giving back what they hold now. It returns false if there
+// are none.
+func (s *Server) waitForEnding(interrupt <-chan struct{}) bool {
+	s.mu.Lock()
+	list := slices.Collect(maps.Values(s.ending))
+	s.mu.Unlock()
+	limit := time.NewTimer(endingWait)
+	defer limit.Stop()
+	for _, done := range list {
+		select {
+		case <-done:
+		case <-limit.C:
+			return true
+		case <-interrupt:
+			return true
+		}
+	}
+	return len(list) > 0
+}
+
+// endingWait bounds waitForEnding. A client that lost its connection and comes back at once is worth this much patience.
+const endingWait = 2 * time.Second
