@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -40,13 +41,13 @@ type Options struct {
 	// MaxCommit is the number of bytes after which a group commit is closed: 64 KiB to 64 MiB, default 8 MiB. A single
 	// larger op has a commit of its own.
 	MaxCommit int
-	// MemTable is the size of Badger's memtable in bytes: 512 KiB to 64 MiB, default 1 MiB. Garbage in the value log is found
+	// MemTable is the size of Badger's memtable in bytes: 512 KiB to 64 MiB, default 2 MiB. Garbage in the value log is found
 	// when a memtable that holds deletions is compacted, so a smaller one bounds the disk tighter.
 	MemTable int64
 	// ValueFile is the size of a value-log file in bytes: 16 MiB to 1 GiB, default 32 MiB. It is the unit of reclaim.
 	ValueFile int64
 	// Inline is the size in bytes from which a block goes to the value log instead of the LSM tree: 64 bytes to 64 KiB,
-	// default 1 KiB.
+	// default 256 bytes.
 	Inline int
 	// Slack is the number of garbage bytes in the value log that is left alone while the store is busy: default 192 MiB.
 	Slack int64
@@ -77,13 +78,13 @@ func (o *Options) setDefaults() {
 		o.MaxCommit = 8 << 20
 	}
 	if o.MemTable == 0 {
-		o.MemTable = 1 << 20
+		o.MemTable = 2 << 20
 	}
 	if o.ValueFile == 0 {
 		o.ValueFile = 32 << 20
 	}
 	if o.Inline == 0 {
-		o.Inline = 1 << 10
+		o.Inline = 256
 	}
 	if o.Slack == 0 {
 		o.Slack = 192 << 20
@@ -152,11 +153,23 @@ func (o *Options) badger(lsm, values string) badger.Options {
 // formatVersion is the version of the keys and values; Badger refuses to open a directory of another one.
 const formatVersion = 1
 
-// badgerLog passes Badger's warnings and errors on. Its informational lines are about its own tables and files and
-// interest nobody who operates a broker.
+// badgerLog passes Badger's warnings and errors on. Its informational lines are about its own tables and files and interest
+// nobody who operates a broker. Values that it cannot read are reported by Load, by queue and offset.
 type badgerLog struct{ l *slog.Logger }
 
-func (b badgerLog) Errorf(f string, a ...any)   { b.l.Error("badger: " + trimLine(f, a)) }
+func (b badgerLog) Errorf(f string, a ...any) {
+	if strings.HasPrefix(f, "Unable to read: Key") || strings.HasPrefix(f, "Key: ") {
+		b.l.Debug("badger: " + trimLine(f, a))
+		return
+	}
+	b.l.Error("badger: " + trimLine(f, a))
+}
+
 func (b badgerLog) Warningf(f string, a ...any) { b.l.Warn("badger: " + trimLine(f, a)) }
 func (b badgerLog) Infof(string, ...any)        {}
 func (b badgerLog) Debugf(string, ...any)       {}
+
+// trimLine formats a line of Badger's without its line break.
+func trimLine(format string, args []any) string {
+	return strings.TrimSpace(fmt.Sprintf(format, args...))
+}

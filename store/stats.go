@@ -1,10 +1,6 @@
 package store
 
-import (
-	"fmt"
-	"strings"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Stats are counters since Open, and gauges.
 type Stats struct {
@@ -61,9 +57,4 @@ func (s *Store) FreeBytes() int64 {
 		return s.stats.free.Load()
 	}
 	return free
-}
-
-// trimLine formats a line of Badger's without its line break.
-func trimLine(format string, args []any) string {
-	return strings.TrimSpace(fmt.Sprintf(format, args...))
 }

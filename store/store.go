@@ -26,6 +26,8 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
+var errNoValue = fmt.Errorf("%w: the value cannot be read", block.ErrCorrupt)
+
 // maxKeyLen is the length of the longest key.
 const maxKeyLen = 1 + 1 + 16 + descLen + 4
 
@@ -235,6 +237,9 @@ func (s *Store) readKey(buf, key []byte) ([]byte, error) {
 		}
 		n := len(buf)
 		err = item.Value(func(v []byte) error {
+			if len(v) == 0 {
+				return errNoValue // Badger logs that it cannot read, and hands out nothing
+			}
 			buf = append(buf, v...)
 			return nil
 		})
