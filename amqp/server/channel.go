@@ -178,8 +178,9 @@ func (ch *channel) attempt(m wire.Method) {
 	if ch.failure.Load() != nil || !ch.conn.waitForRoom() {
 		return // run closes the channel; or the connection is ending
 	}
+	ended := ch.conn.srv.ended.Load()
 	err := ch.execute(m)
-	if isLocked(err) && ch.conn.srv.waitForEnding(ch.conn.interrupt) {
+	if isLocked(err) && ch.conn.srv.waitForEnding(ended, ch.conn.interrupt) {
 		// A client that lost its connection and is back before its exclusive queues are gone does not have to see that.
 		err = ch.execute(m)
 	}

@@ -21,7 +21,8 @@ type Server struct {
 	alarm  atomic.Pointer[alarm] // nil: none
 
 	nextID atomic.Uint64
-	open   atomic.Int64 // connections that count against MaxConnections
+	open   atomic.Int64  // connections that count against MaxConnections
+	ended  atomic.Uint64 // connections that have given back what they held
 
 	mu         sync.Mutex
 	listeners  []net.Listener
@@ -202,13 +203,15 @@ func (s *Server) closed(c *conn) {
 	defer s.mu.Unlock()
 	close(s.ending[c])
 	delete(s.ending, c)
+	s.ended.Add(1)
 }
 
 // waitForEnding waits, but not long, for the connections that are giving back what they hold now. It returns false if there
-// are none.
-func (s *Server) waitForEnding(interrupt <-chan struct{}) bool {
+// are none and nothing has changed since ended had the given value.
+func (s *Server) waitForEnding(ended uint64, interrupt <-chan struct{}) bool {
 	s.mu.Lock()
 	list := slices.Collect(maps.Values(s.ending))
+	changed := s.ended.Load() != ended
 	s.mu.Unlock()
 	limit := time.NewTimer(endingWait)
 	defer limit.Stop()
@@ -221,7 +224,7 @@ func (s *Server) waitForEnding(interrupt <-chan struct{}) bool {
 			return true
 		}
 	}
-	return len(list) > 0
+	return changed || len(list) > 0
 }
 
 // endingWait bounds waitForEnding. A client that lost its connection and comes back at once is worth this much patience.
