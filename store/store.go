@@ -53,6 +53,9 @@ type Store struct {
 	files   sync.RWMutex
 	janitor janitor
 
+	// loading is held for reading by Load, and for writing by Close: Badger must not be closed under a reader.
+	loading sync.RWMutex
+
 	stats    counters
 	closed   atomic.Bool
 	stop     chan struct{} // ends the committer
@@ -60,6 +63,7 @@ type Store struct {
 	drained  atomic.Bool   // the committer has ended
 	broken   atomic.Bool   // a sync failed
 	closing  sync.Once
+	done     chan struct{} // closed when everything is, after closeErr was set
 	closeErr error
 }
 
@@ -79,6 +83,7 @@ func Open(opt Options) (*Store, error) {
 		in:      intake{wake: make(chan struct{}, 1)},
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
+		done:    make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("store: opening %s: %w", opt.Dir, err)
@@ -162,6 +167,11 @@ func (s *Store) refuse() {
 // Load reads the records of a stored block. The result is the caller's. An error wraps block.ErrCorrupt when the stored bytes
 // are damaged or missing; it was logged and reported then.
 func (s *Store) Load(queue uint64, d block.Desc) ([]byte, error) {
+	s.loading.RLock()
+	defer s.loading.RUnlock()
+	if s.drained.Load() {
+		return nil, ErrClosed
+	}
 	value, err := s.read(queue, d)
 	var records []byte
 	if err == nil {
@@ -170,9 +180,6 @@ func (s *Store) Load(queue uint64, d block.Desc) ([]byte, error) {
 	if err == nil {
 		s.stats.loads.Add(1)
 		return records, nil
-	}
-	if errors.Is(err, badger.ErrDBClosed) {
-		return nil, ErrClosed
 	}
 	if !errors.Is(err, block.ErrCorrupt) {
 		err = fmt.Errorf("%w: %w", block.ErrCorrupt, err)
@@ -271,25 +278,35 @@ func (s *Store) valueBytes(d block.Desc) int64 {
 }
 
 // Close ends the store: everything submitted is written, synced and completed, and the directory is marked as cleanly
-// closed. Ops submitted afterwards fail with ErrClosed. No Load may be running. When ctx ends, lazy clean-up in the background
-// is given up, but what was submitted is still written. All calls return the same error.
+// closed. It waits for Loads that are running; later ones, and ops submitted later, fail with ErrClosed. If ctx ends first,
+// Close returns its error and the rest goes on in the background. All calls return the same result.
 func (s *Store) Close(ctx context.Context) error {
-	s.closing.Do(func() {
-		s.janitor.end()
-		s.closed.Store(true)
-		close(s.stop)
-		<-s.stopped
-		s.drained.Store(true)
-		s.refuse()
-		err := s.db.Close()
-		if err == nil && !s.broken.Load() {
-			err = putCleanMark(s.opt.Dir)
-		}
-		if err = errors.Join(err, s.lock.Close()); err != nil {
-			s.closeErr = fmt.Errorf("store: closing %s: %w", s.opt.Dir, err)
-		}
-	})
-	return s.closeErr
+	s.closing.Do(func() { go s.close() })
+	select {
+	case <-s.done:
+		return s.closeErr
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) close() {
+	defer close(s.done)
+	s.janitor.end()
+	s.closed.Store(true)
+	close(s.stop)
+	<-s.stopped
+	s.drained.Store(true)
+	s.refuse()
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	err := s.db.Close()
+	if err == nil && !s.broken.Load() {
+		err = putCleanMark(s.opt.Dir)
+	}
+	if err = errors.Join(err, s.lock.Close()); err != nil {
+		s.closeErr = fmt.Errorf("store: closing %s: %w", s.opt.Dir, err)
+	}
 }
 
 // The clean mark is a file that exists while the store is closed and was closed in order.

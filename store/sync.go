@@ -91,10 +91,10 @@ func (s *syncer) sync(values bool) (n int, err error) {
 		if s.vlogNewest, err = track(s.values, ".vlog", s.vlogNewest, s.vlog); err != nil {
 			return 0, fmt.Errorf("store: finding value logs: %w", err)
 		}
+		n += len(s.vlog)
 		done = make(chan error, 1)
 		// At the same time as the memtable's log: the file system puts both into one journal commit.
 		go func() { done <- syncFiles(s.vlog, s.vlogNewest) }()
-		n += len(s.vlog)
 	}
 	n += len(s.mem)
 	err = syncFiles(s.mem, s.memNewest)
