@@ -93,7 +93,7 @@ func (b *broker) launch() {
 		b.t.Fatal(err)
 	}
 	defer log.Close()
-	b.cmd = exec.Command(binary, append([]string{"--amqp-listen", b.addr, "--data-dir", b.dir}, b.args...)...)
+	b.cmd = exec.Command(executable, append([]string{"--amqp-listen", b.addr, "--data-dir", b.dir}, b.args...)...)
 	b.cmd.Env = append(environment(), b.env...)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	// When the test process itself is killed, the broker must not stay behind.

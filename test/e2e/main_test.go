@@ -21,8 +21,8 @@ var (
 	race   = flag.Bool("race-brokerd", false, "build brokerd with the race detector; memory and time limits are then not checked")
 )
 
-// binary is the brokerd under test. Its directory can be entered by every user, since TestDataDirRefused runs it as nobody.
-var binary string
+// executable is the brokerd under test. Its directory can be entered by every user, since TestDataDirRefused runs it as nobody.
+var executable string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		binary = filepath.Join(dir, "brokerd")
-		args := []string{"build", "-o", binary}
+		executable = filepath.Join(dir, "brokerd")
+		args := []string{"build", "-o", executable}
 		if *race {
 			args = append(args, "-race")
 		}
