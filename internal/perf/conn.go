@@ -29,6 +29,8 @@ type conn struct {
 	frameMax uint32
 	channels uint16 // channel-max
 
+	blocked *wire.ConnectionBlocked // came during call and was not taken back; nil if none did
+
 	buf        []byte // what was read; frames are parsed in place
 	start, end int    // unparsed part of buf
 }
@@ -171,8 +173,15 @@ func (c *conn) expect(channel uint16, answer wire.MethodKey) (wire.Method, error
 			c.acceptClose(f.Channel, m)
 			return nil, err
 		}
-		if f.Channel == channel && m.Key() == answer {
-			return m, nil
+		switch m := m.(type) {
+		case *wire.ConnectionBlocked:
+			c.blocked = m
+		case *wire.ConnectionUnblocked:
+			c.blocked = nil
+		default:
+			if f.Channel == channel && m.Key() == answer {
+				return m, nil
+			}
 		}
 	}
 }

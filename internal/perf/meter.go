@@ -67,7 +67,7 @@ func (m *meter) tick() {
 	i.Blocked = t.blockedNow
 	m.intervals = append(m.intervals, i)
 	m.at, m.last = now, t
-	if m.r.o.Progress != nil {
+	if m.r.o.Progress != nil && time.Duration(i.Length*float64(time.Second)) >= m.r.o.ReportInterval/2 {
 		m.r.notice("%s", i.line(m.r.o))
 	}
 }

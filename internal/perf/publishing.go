@@ -51,6 +51,9 @@ func openPublishing(ctx context.Context, r *run, first, n int, e endpoint) (*pub
 		}
 		b.producers = append(b.producers, p)
 	}
+	if c.blocked != nil {
+		b.block(c.blocked.Reason)
+	}
 	return b, nil
 }
 
@@ -236,6 +239,8 @@ func (b *publishing) read() {
 						continue
 					}
 				case wire.KeyConnectionCloseOk:
+					// Before this, the end of what was written may have waited in socket buffers.
+					b.counters.lastPublished.Store(b.run.clock.now())
 					return
 				default:
 					err = b.other(f)
