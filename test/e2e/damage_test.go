@@ -173,3 +173,47 @@ func drainDamageQueues(t *testing.T, b *broker) int {
 	}
 	return served
 }
+
+// TestDamagedFileOfAnyKind damages each file beside the messages in turn, on a copy of one data directory: tables, logs,
+// manifests. Whatever it is, the broker has to start, to serve what can be had, and to have said something if messages are gone.
+func TestDamagedFileOfAnyKind(t *testing.T) {
+	t.Logf("seed %d (repeat with -args -seed %d)", *seed, *seed)
+	r := rand.New(rand.NewPCG(*seed, 100))
+	origin := startBroker(t)
+	fillDamageQueues(t, origin, r)
+	origin.stop()
+	messages, _ := messageFile(t, origin.dir)
+	folder := filepath.Dir(messages)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil || len(bytes.TrimRight(content, "\x00")) < 4 {
+			continue // a directory, or too little to damage
+		}
+		for name, damage := range map[string]func(*rand.Rand, []byte) []byte{"cut": cutInUse, "flip": flipBit} {
+			t.Run(entry.Name()+" "+name, func(t *testing.T) {
+				b := newBroker(t)
+				if err := os.CopyFS(b.dir, os.DirFS(origin.dir)); err != nil {
+					t.Fatal(err)
+				}
+				path, err := filepath.Rel(origin.dir, filepath.Join(folder, entry.Name()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(b.dir, path), damage(r, bytes.Clone(content)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				b.start()
+				served := drainDamageQueues(t, b)
+				t.Logf("%d of %d messages are left", served, damageQueues*damageMessages)
+				if served < damageQueues*damageMessages && !damageLine.MatchString(b.log(0)) {
+					t.Errorf("messages are lost, and the log has no warning or error about damage:\n%s", b.log(0))
+				}
+				b.stop()
+			})
+		}
+	}
+}
