@@ -7,7 +7,7 @@ import (
 	"github.com/brokerd/brokerd/cluster"
 )
 
-// named queues and exchanges lose line breaks, as in RabbitMQ.
+// lineBreaks removes what RabbitMQ removes from the names of queues and exchanges.
 var lineBreaks = strings.NewReplacer("\r", "", "\n", "")
 
 func cleanName(s string) string {
