@@ -19,6 +19,8 @@ const (
 	minSleep = 200 * time.Microsecond
 	// settleLimit is how long the end of a run waits for outstanding confirms and for the broker to read what was written.
 	settleLimit = 15 * time.Second
+	// maxSleepers is with how many connections each may hold a thread for its short sleeps.
+	maxSleepers = 64
 )
 
 // publishing is a connection with producers.
@@ -92,6 +94,7 @@ func (b *publishing) publish(stop <-chan struct{}) error {
 	for _, p := range b.producers {
 		size = max(size, len(p.templates[0].frames))
 	}
+	precise := len(b.run.publishing) <= maxSleepers
 	batch := int64(max(writeBuffer/size/len(b.producers), 1))
 	for {
 		select {
@@ -101,7 +104,7 @@ func (b *publishing) publish(stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		now, wake, left := b.run.clock.now(), int64(math.MaxInt64), false
+		now, wake, left, full := b.run.clock.now(), int64(math.MaxInt64), false, false
 		var published int64
 		out = out[:0]
 		if !b.blocked.Load() {
@@ -125,6 +128,7 @@ func (b *publishing) publish(stop <-chan struct{}) error {
 		}
 		for _, p := range b.producers {
 			left = left || p.sent < p.count
+			full = full || p.window != nil && p.window.room() <= 0
 		}
 		if len(out) > 0 {
 			if err := b.c.send(out); err != nil {
@@ -140,7 +144,15 @@ func (b *publishing) publish(stop <-chan struct{}) error {
 		}
 		var due <-chan time.Time
 		if wake != math.MaxInt64 {
-			timer.Reset(max(time.Duration(wake-now), minSleep))
+			d := max(time.Duration(wake-now), minSleep)
+			if precise && !full {
+				if d <= shortSleep {
+					sleepShort(d)
+					continue
+				}
+				d -= shortSleep * 3 / 4
+			}
+			timer.Reset(d)
 			due = timer.C
 		}
 		select {

@@ -70,7 +70,7 @@ type Flow struct {
 	Total   int64   `json:"total"`
 	Seconds float64 `json:"seconds"`     // from the begin to the last message
 	Average float64 `json:"rate_avg"`    // per second
-	Median  float64 `json:"rate_median"` // per second, of the intervals in which something went this way
+	Median  float64 `json:"rate_median"` // per second, of the whole intervals
 }
 
 // Latency is a distribution of times in microseconds.
@@ -191,8 +191,8 @@ func newReport(o *Options, s summary) *Report {
 	return r
 }
 
-// newFlow computes the rates of total messages of which the last went after nanoseconds. The median is over intervals that are
-// not much shorter than the longest, so that the last one does not distort it.
+// newFlow computes the rates of total messages of which the last went after nanoseconds. The median is over the intervals that
+// ended before that and are not much shorter than the longest; when there is none, it is the average.
 func newFlow(total, nanoseconds int64, intervals []Interval, rate func(Interval) float64) Flow {
 	if total == 0 {
 		return Flow{}
@@ -207,11 +207,14 @@ func newFlow(total, nanoseconds int64, intervals []Interval, rate func(Interval)
 	}
 	var rates []float64
 	for _, i := range intervals {
-		if v := rate(i); v > 0 && i.Length >= longest/2 {
-			rates = append(rates, v)
+		// A tick comes a little after the last message, though the flow went on all the time.
+		if i.Length >= longest/2 && i.At <= f.Seconds+longest/20 {
+			rates = append(rates, rate(i))
 		}
 	}
-	f.Median = median(rates)
+	if f.Median = median(rates); len(rates) == 0 {
+		f.Median = f.Average
+	}
 	return f
 }
 
