@@ -160,6 +160,8 @@ func (c *committer) account(op *block.Op) {
 	switch op.Kind {
 	case block.OpPut, block.OpReplace:
 		n += c.s.valueBytes(op.Desc)
+	case opMove:
+		c.s.stats.deleted.Add(1) // the old values are garbage now
 	case opRaw:
 		for _, k := range op.Owner.(*rawDelete).keys {
 			if _, _, d, ok := parseBlockKey(k); ok {

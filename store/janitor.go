@@ -46,7 +46,7 @@ func (j *janitor) drop(queue uint64) {
 }
 
 func (j *janitor) run(s *Store) {
-	tick := time.NewTicker(reclaimEvery)
+	tick := time.NewTicker(s.opt.look)
 	defer tick.Stop()
 	r := reclaim{s: s}
 	for {

@@ -40,8 +40,9 @@ type moved struct {
 
 func (m *moving) Claim(*block.Op) bool { return true }
 
-// step looks at some files, going on where the last step ended, and empties those that are mostly garbage.
-func (m *mover) step(s *Store) error {
+// step looks at some files, going on where the last step ended, and empties those that are mostly garbage, until budget bytes
+// are written.
+func (m *mover) step(s *Store, budget int64) error {
 	names, err := filepath.Glob(filepath.Join(s.values, "*.vlog"))
 	if err != nil {
 		return err
@@ -58,10 +59,9 @@ func (m *mover) step(s *Store) error {
 	if from >= len(names) {
 		from = 0
 	}
-	budget := int64(s.opt.ValueFile)
 	for _, name := range names[from:min(len(names), from+moveFiles)] {
 		m.last = name
-		n, err := m.empty(s, name)
+		n, err := m.empty(s, name, budget)
 		if err != nil {
 			return fmt.Errorf("emptying %s: %w", filepath.Base(name), err)
 		}
@@ -72,9 +72,9 @@ func (m *mover) step(s *Store) error {
 	return nil
 }
 
-// empty moves the live entries of a file away if they are few enough, and returns their bytes. A file without any gives its
+// empty moves the live entries of a file away if they are few enough and fit in the budget, and returns their bytes. A file without any gives its
 // space back at once: Badger does so only if it has counted its garbage, and a crash makes it forget some.
-func (m *mover) empty(s *Store, name string) (bytes int64, err error) {
+func (m *mover) empty(s *Store, name string, budget int64) (bytes int64, err error) {
 	b, unmap, err := mapFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -101,7 +101,7 @@ func (m *mover) empty(s *Store, name string) (bytes int64, err error) {
 			return 0, nil
 		}
 		return 0, punch(name, logHeaderLen, int64(end))
-	case float64(size) > moveRatio*float64(len(b)):
+	case float64(size) > moveRatio*float64(len(b)) || size > budget:
 		return 0, nil
 	}
 	for len(live) > 0 {

@@ -33,8 +33,9 @@ type Options struct {
 	Interval time.Duration
 	// MinFree is the number of bytes that must be free in Dir's file system; a commit that would leave less fails its puts
 	// with ErrNoSpace. Badger writes through memory maps, where a full file system kills the process, so this is a hard
-	// floor, not a warning level: at least 32 MiB, default 64 MiB. Badger itself needs less than half of that at any time
-	// to flush a memtable and compact, so deletions go on below the floor, down to a quarter of it.
+	// floor, not a warning level: at least 32 MiB and ValueFile, default 64 MiB. Half of it is for moving live blocks out of
+	// files that are mostly garbage, the rest for Badger to flush a memtable and compact. Deletions go on below the floor,
+	// down to a quarter of it.
 	MinFree int64
 	// LazyInterval is how long lazy ops wait for company: default 100 ms, at most 10 s.
 	LazyInterval time.Duration
@@ -56,6 +57,9 @@ type Options struct {
 	// OnCorrupt, if set, is called besides a log line for every block that was found damaged, with the id of its queue and
 	// its first offset. It is called from the goroutine that found it and must not block.
 	OnCorrupt func(queue, base uint64, err error)
+
+	// look is how often the janitor looks at the disk, 1 s; tests make it shorter.
+	look time.Duration
 }
 
 // partLen is the length of the parts that a longer value is split into. Badger refuses a value longer than a value-log file.
@@ -89,6 +93,9 @@ func (o *Options) setDefaults() {
 	if o.Slack == 0 {
 		o.Slack = 192 << 20
 	}
+	if o.look == 0 {
+		o.look = time.Second
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -112,7 +119,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("store: unknown sync mode %q (always, interval, os)", o.Sync))
 	}
 	bound("interval", int64(o.Interval), int64(time.Millisecond), int64(time.Minute))
-	bound("min free", o.MinFree, 32<<20, 1<<50)
+	bound("min free", o.MinFree, max(32<<20, o.ValueFile), 1<<50)
 	bound("lazy interval", int64(o.LazyInterval), int64(time.Millisecond), int64(10*time.Second))
 	bound("max commit", int64(o.MaxCommit), 64<<10, 64<<20)
 	bound("memtable", o.MemTable, 512<<10, 64<<20)

@@ -30,13 +30,10 @@ import (
 // same version, even when a tombstone lies above; if a compaction drops the tombstone with the old entry before the copy is
 // flushed, the block is back from the dead. It also takes no notice of what is behind a damaged entry.
 
-// reclaimEvery is how often the janitor looks at the disk.
-const reclaimEvery = time.Second
-
 const (
-	padKeyLen  = 60_000          // Badger takes keys of up to 65,000 bytes
-	padEvery   = 2 * time.Second // at most
-	stuckLimit = 3               // steps without progress after which live blocks are moved
+	padKeyLen  = 60_000 // Badger takes keys of up to 65,000 bytes
+	padEvery   = 2      // steps between fillings, at least
+	stuckLimit = 3      // steps without progress after which live blocks are moved
 )
 
 // reclaim is the janitor's knowledge about the disk; it belongs to the janitor's goroutine.
@@ -82,18 +79,19 @@ func (r *reclaim) step() error {
 		return nil
 	}
 	if d := s.stats.deleted.Load(); d != r.deleted {
-		if time.Since(r.padded) < padEvery {
+		if time.Since(r.padded) < padEvery*s.opt.look {
 			return nil
 		}
 		r.deleted, r.padded = d, time.Now()
 		return s.pad()
 	}
 	r.stuck++
-	if r.stuck < stuckLimit || garbage <= limit+live/2 || s.FreeBytes() < s.opt.MinFree+s.opt.ValueFile {
+	if r.stuck < stuckLimit || garbage <= limit+live/2 {
 		return nil
 	}
 	r.stuck = 0
-	return r.mover.step(s)
+	// On a full disk, moving is what makes room, so it may take half of what puts must leave.
+	return r.mover.step(s, min(s.opt.ValueFile, s.FreeBytes()-s.opt.MinFree/2))
 }
 
 // deadRatio is the share of garbage that makes a file of about full length dead: all but its header. What may be missing is
