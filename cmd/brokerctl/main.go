@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,18 @@ const (
 	exitUsage   = 64
 )
 
-// version is set by the linker in release builds (-X main.version=1.2.3).
-var version = "(devel)"
+// version is set by the linker in release builds (-X main.version=1.2.3); otherwise the build information is used.
+var version string
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
 
 func main() {
 	if err := rootCommand().Execute(); err != nil {
@@ -49,7 +60,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "brokerctl",
 		Short:         "Operate and measure a broker",
-		Version:       version,
+		Version:       versionText(),
 		Args:          noArguments,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -58,7 +69,6 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(perfCommand())
-	root.InitDefaultCompletionCmd()
 	return root
 }
 
