@@ -171,6 +171,8 @@ type Consumer struct {
 	unacked    int  // deliveries not settled
 	blocked    bool // Reserve refused; Wake will come
 	waiting    bool // in the ready ring of its priority
+	slot       int  // where in the ring, see level
+	place      int  // where in Queue.consumers
 	batch      []Piece
 	batchBytes int
 }

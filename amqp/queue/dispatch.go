@@ -81,7 +81,7 @@ func (q *Queue) take(c *Consumer, n int) (got int) {
 
 // takeRequeued takes from the lowest requeued range. ok is false when it has to wait for its block.
 func (q *Queue) takeRequeued(c *Consumer, n int) (k int, ok bool) {
-	r := q.requeued.pop()
+	r := q.requeued.popRun(n)
 	b := q.idx.at(q.idx.find(r.First))
 	if !b.resident() {
 		q.requeued.push(r)
@@ -99,6 +99,9 @@ func (q *Queue) takeRequeued(c *Consumer, n int) (k int, ok bool) {
 	}
 	pos := b.position(i)
 	q.emit(c, b, i, k, pos, runLen(b, pos, k), again)
+	if q.requeued.empty() || q.requeued[0].First >= b.end() {
+		q.pageOut(b)
+	}
 	return k, true
 }
 

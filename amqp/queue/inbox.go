@@ -14,15 +14,16 @@ type inbox struct {
 	head atomic.Pointer[item]
 }
 
-// item is one thing for the runner to do; exactly one of its fields is set.
+// item is one thing for the runner to do; exactly one of its fields is set (waits belongs to fn).
 type item struct {
 	next   *item
 	pub    *Publication
 	settle *Settlement
 	wake   *Consumer
 	seg    *segment // its op is done
-	loaded *loadResult
+	loaded *loadJob
 	fn     func()
+	waits  bool // fn must wait while the queue is held still
 }
 
 func (in *inbox) push(it *item) {

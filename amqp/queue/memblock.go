@@ -31,7 +31,6 @@ type memBlock struct {
 	covered    uint32   // records that are in a segment
 	spill      *segment // the whole block, written to free memory
 	dirty      bool     // gone changed since it was written to the log
-	loading    bool
 
 	// Where the last look-up by index ended, to make runs of look-ups cheap.
 	hintIdx uint32
@@ -41,6 +40,9 @@ type memBlock struct {
 func (b *memBlock) end() uint64    { return b.base + uint64(b.count) }
 func (b *memBlock) resident() bool { return b.buf != nil }
 func (b *memBlock) live() uint32   { return b.count - b.goneN }
+
+// missing reports whether b has something to deliver that must be loaded first.
+func (b *memBlock) missing() bool { return !b.dead && !b.resident() }
 
 // position returns the byte position of record i in buf, which must be resident.
 func (b *memBlock) position(i uint32) int {

@@ -12,11 +12,12 @@ type Memory struct {
 	// PerQueue is the number of bytes that one queue may keep in memory of what the log holds anyway.
 	PerQueue int64
 
+	floor    int64 // what a queue may keep however short the node is of memory, in bytes
 	resident atomic.Int64
 	queues   sync.Map // *Queue -> struct{}
 }
 
-// floorPerQueue is what a queue may keep however short the node is of memory, in bytes.
+// floorPerQueue is the default of Memory.floor.
 const floorPerQueue = 256 << 10
 
 // NewMemory returns a budget. Zero values stand for 1 GiB in all and 32 MiB a queue.
@@ -27,7 +28,7 @@ func NewMemory(budget, perQueue int64) *Memory {
 	if perQueue <= 0 {
 		perQueue = 32 << 20
 	}
-	return &Memory{Budget: budget, PerQueue: perQueue}
+	return &Memory{Budget: budget, PerQueue: perQueue, floor: floorPerQueue}
 }
 
 // Resident returns the bytes of messages that all queues hold in memory.
@@ -39,9 +40,9 @@ func (m *Memory) share() (stored, unstored int64) {
 	r := m.resident.Load()
 	switch {
 	case r > m.Budget:
-		return floorPerQueue, floorPerQueue
+		return m.floor, m.floor
 	case r > m.Budget/2:
-		return min(m.PerQueue, 4*floorPerQueue), 16 * floorPerQueue
+		return min(m.PerQueue, 4*m.floor), 16 * m.floor
 	default:
 		return m.PerQueue, m.Budget / 4
 	}

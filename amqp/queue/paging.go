@@ -1,7 +1,7 @@
 package queue
 
 import (
-	"errors"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 )
@@ -47,20 +47,13 @@ func (q *Queue) near(b *memBlock) bool {
 
 // spillOut writes b to the log only to free its memory.
 func (q *Queue) spillOut(b *memBlock) {
-	s := &segment{q: q, blk: b, n: b.count, state: segmentClosed}
-	s.op = block.Op{
-		Kind:  block.OpPut,
-		Queue: q.opts.ID,
-		Desc: block.Desc{Base: b.base, Count: b.count, Persistent: b.persistent, Size: uint32(b.size),
-			Bodies: uint32(b.bodies), Spill: true},
-		Records: b.buf,
-		Tail:    b.tail,
-		Owner:   s,
-	}
+	s := &segment{q: q, blk: b, n: b.count, state: segmentClosed, records: b.buf}
+	s.desc = block.Desc{Base: b.base, Count: b.count, Persistent: b.persistent, Size: uint32(b.size),
+		Bodies: uint32(b.bodies), Spill: true}
 	b.spill = s
 	b.inflight++
 	q.spilling++
-	q.opts.Log.Submit(&s.op)
+	s.submit(block.OpPut, nil)
 }
 
 // trim pages out everything that is over the queue's share, newest blocks first.
@@ -73,13 +66,6 @@ func (q *Queue) trim() {
 	}
 }
 
-type loadResult struct {
-	blk  *memBlock
-	buf  []byte
-	err  error
-	last bool
-}
-
 // readAhead loads the blocks behind b that are not in memory, before consumers come to them.
 func (q *Queue) readAhead(b *memBlock) {
 	if q.loading {
@@ -87,7 +73,7 @@ func (q *Queue) readAhead(b *memBlock) {
 	}
 	i := q.idx.find(b.base)
 	for j := i; j < min(i+aheadBlocks/2, q.idx.len()); j++ {
-		if n := q.idx.at(j); !n.resident() && !n.dead {
+		if n := q.idx.at(j); n.missing() {
 			q.startLoad(n)
 			return
 		}
@@ -102,93 +88,102 @@ func (q *Queue) load(b *memBlock) {
 	}
 }
 
+// startLoad loads b and the blocks behind it that are next in line.
 func (q *Queue) startLoad(b *memBlock) {
-	type job struct {
-		blk   *memBlock
-		descs []block.Desc
-	}
-	var jobs []job
+	var jobs []*loadJob
 	bytes := 0
-	for i := q.idx.find(b.base); i < q.idx.len() && len(jobs) < aheadBlocks && bytes < aheadBytes; i++ {
+	i := q.idx.find(b.base)
+	for last := min(i+aheadBlocks, q.idx.len()); i < last && bytes < aheadBytes; i++ {
 		n := q.idx.at(i)
-		if n.resident() || n.dead {
+		if !n.missing() || n != b && n.end() <= q.curOff { // delivered and not settled: nobody asks for it
 			continue
 		}
-		j := job{blk: n}
-		if n.spill != nil {
-			j.descs = []block.Desc{n.spill.op.Desc}
-		} else {
-			for _, s := range n.segs {
-				j.descs = append(j.descs, s.op.Desc)
-			}
-		}
-		jobs = append(jobs, j)
+		jobs = append(jobs, newLoadJob(n))
 		bytes += n.size
-		n.loading = true
 	}
 	q.loading = true
-	go func() {
-		for i, j := range jobs {
-			r := &loadResult{blk: j.blk, last: i == len(jobs)-1}
-			for _, d := range j.descs {
-				var records []byte
-				if records, r.err = q.opts.Log.Load(q.opts.ID, d); r.err != nil {
-					break
-				}
-				if len(j.descs) == 1 {
-					r.buf = records
-				} else {
-					r.buf = append(r.buf, records...)
-				}
-			}
-			q.post(&item{loaded: r})
+	q.loads.Add(1)
+	go q.loadAll(jobs)
+}
+
+// loadAll carries the jobs out on a goroutine of its own. Stop waits for it.
+func (q *Queue) loadAll(jobs []*loadJob) {
+	defer q.loads.Done()
+	for i, j := range jobs {
+		if !q.ending.Load() {
+			j.run(q.opts.Log, q.opts.ID)
 		}
-	}()
+		j.last = i == len(jobs)-1 || j.err != nil
+		q.post(&item{loaded: j})
+		if j.last {
+			return
+		}
+	}
 }
 
-func (q *Queue) blockLoaded(r *loadResult) {
-	if r.last {
+// loadRetry is the time between attempts to read from a log that cannot be read for the moment.
+var loadRetry = time.Second
+
+func (q *Queue) blockLoaded(j *loadJob) {
+	b := j.blk
+	if q.state == stateGone || q.state == stateStopped {
 		q.loading = false
-	}
-	b := r.blk
-	b.loading = false
-	if b.dead || b.resident() || q.state == stateGone || q.state == stateStopped {
 		return
 	}
-	if r.err == nil && len(r.buf) != b.size {
-		r.err = errors.New("stored block has another size than its key says")
-	}
-	if r.err != nil {
-		q.lose(b, r.err)
+	if j.err != nil {
+		q.logError("stored messages cannot be read for the moment, trying again", b, j.err)
+		time.AfterFunc(loadRetry, func() { q.post(&item{fn: func() { q.loading = false }}) })
 		return
 	}
-	b.buf = r.buf
-	q.account(int64(b.size))
+	q.loading = !j.last
+	if !b.missing() {
+		return
+	}
+	if j.spillLost {
+		q.dropSpill(b)
+	}
+	b.buf = j.buf
+	if b.buf != nil {
+		q.account(int64(b.size))
+	}
+	if j.damage == nil {
+		return
+	}
+	q.logError("a stored block is damaged, messages may be lost", b, j.damage)
+	// Filling has not the lengths of what it stands for.
+	b.hintIdx, b.hintPos = 0, 0
+	if b == q.cur {
+		q.curPos = -1
+	}
+	for _, r := range j.lost {
+		if !b.dead {
+			q.lose(b, r[0], r[1])
+		}
+	}
 }
 
-// lose gives up a block that cannot be read: it is reported, and the rest goes on. Deliveries that are out stay valid.
-func (q *Queue) lose(b *memBlock, err error) {
-	q.logError("messages lost: a stored block cannot be read", b, err)
-	if b.end() > q.curOff {
-		from := max(b.base, q.curOff)
-		n := uint32(b.end() - from)
-		q.readyN -= int(n - b.gone.countRange(uint32(from-b.base), b.count-1))
+// lose gives up the records [lo, hi] of b, which cannot be read. Deliveries of them that are out stay valid.
+func (q *Queue) lose(b *memBlock, lo, hi uint32) {
+	first, last := b.base+uint64(lo), b.base+uint64(hi)
+	if last >= q.curOff {
+		from := uint32(max(first, q.curOff) - b.base)
+		q.readyN -= int(hi - from + 1 - b.gone.countRange(from, hi))
 	}
 	var keep rangeHeap
 	for !q.requeued.empty() {
 		r := q.requeued.pop()
-		if r.Last < b.base || r.First >= b.end() {
+		if r.Last < first || r.First > last {
 			keep.push(r)
 			continue
 		}
-		q.readyN -= int(min(r.Last, b.end()-1) - max(r.First, b.base) + 1)
-		if r.First < b.base {
-			keep.push(Range{r.First, b.base - 1})
+		q.readyN -= int(min(r.Last, last) - max(r.First, first) + 1)
+		if r.First < first {
+			keep.push(Range{r.First, first - 1})
 		}
-		if r.Last >= b.end() {
-			keep.push(Range{b.end(), r.Last})
+		if r.Last > last {
+			keep.push(Range{last + 1, r.Last})
 		}
 	}
 	q.requeued = keep
-	q.bury(b)
+	q.settleIn(b, lo, hi)
 }

@@ -1,23 +1,17 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 )
 
-// desc returns what the log knows the segment by. Runner only; before the claim the counts may still grow, so the lock.
-func (s *segment) desc() block.Desc {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.op.Desc
-}
-
 // segmentDone is the runner's part of a segment's commit; its publishers were answered by Done.
 func (q *Queue) segmentDone(s *segment) {
 	b := s.blk
 	b.inflight--
-	if s.op.Desc.Spill {
+	if s.desc.Spill {
 		q.spilling--
 	}
 	if b.dead || q.state == stateGone || q.state == stateStopped {
@@ -30,30 +24,45 @@ func (q *Queue) segmentDone(s *segment) {
 	case s.err == nil:
 		s.stored = true
 		s.merged = nil
-		s.waiters = nil
-		s.op.Records, s.op.Tail = nil, nil
-	case s.op.Desc.Spill:
+		s.waiters, s.records = nil, nil
+		s.op = block.Op{}
+	case s.desc.Spill:
 		b.spill = nil
 		q.logError("a block could not be written out to free memory", b, s.err)
 		return
 	case s.merged != nil: // the log still has the segments that it should have replaced
-		b.segs = s.merged
-		s.merged = nil
+		b.replace(s, s.merged)
+		q.markDirty(b) // their bitmaps are still the old ones
 		q.logError("small blocks could not be merged", b, s.err)
+		q.pageOut(b)
 		return
 	default:
+		b.replace(s, nil)
 		q.logError("messages could not be stored; they stay in memory and their publishers were told", b, s.err)
-		for i, o := range b.segs {
-			if o == s {
-				b.segs = append(b.segs[:i], b.segs[i+1:]...)
-				break
-			}
-		}
-		b.covered -= s.n
 		return
 	}
 	q.merge(b)
 	q.pageOut(b)
+}
+
+// replace puts others in the place of s.
+func (b *memBlock) replace(s *segment, others []*segment) {
+	if i := slices.Index(b.segs, s); i >= 0 {
+		b.segs = slices.Replace(b.segs, i, i+1, others...)
+	}
+	b.covered -= s.n
+	for _, o := range others {
+		b.covered += o.n
+	}
+}
+
+// markDirty has the bitmaps of b written soon.
+func (q *Queue) markDirty(b *memBlock) {
+	if b.goneN > 0 && len(b.segs) > 0 && !b.dirty {
+		b.dirty = true
+		q.dirty = append(q.dirty, b)
+		q.tick()
+	}
 }
 
 // maxSegments is how many stored segments a block may have before they are merged into one.
@@ -75,38 +84,27 @@ func (q *Queue) merge(b *memBlock) {
 		end = b.position(last.first + last.n)
 	}
 	s := &segment{q: q, blk: b, first: first.first, pos: first.pos, n: n, state: segmentClosed, merged: b.segs}
-	s.op = block.Op{
-		Kind:    block.OpReplace,
-		Queue:   q.opts.ID,
-		Desc:    block.Desc{Base: b.base + uint64(s.first), Count: n, Size: uint32(end - s.pos)},
-		Records: b.buf[s.pos:end],
-		Owner:   s,
-	}
-	covered := uint32(0)
-	for pos, i := s.pos, uint32(0); i < n; i++ {
-		rec := b.buf[pos:]
-		if block.FlagsOf(rec)&block.Persistent != 0 {
-			s.op.Desc.Persistent++
+	s.records = b.buf[s.pos:end]
+	s.desc = block.Desc{Base: b.base + uint64(s.first), Count: n, Size: uint32(end - s.pos)}
+	for pos := s.pos; pos < end; pos += block.RecordLen(b.buf[pos:]) {
+		r := b.buf[pos:]
+		if block.FlagsOf(r)&block.Persistent != 0 {
+			s.desc.Persistent++
 		}
-		s.op.Desc.Bodies += uint32(block.BodyLenOf(rec))
-		if d := block.DeadlineOf(rec); d != 0 && (s.op.Desc.MinDeadline == 0 || d < s.op.Desc.MinDeadline) {
-			s.op.Desc.MinDeadline = d
+		s.desc.Bodies += uint32(block.BodyLenOf(r))
+		if d := block.DeadlineOf(r); d != 0 && (s.desc.MinDeadline == 0 || d < s.desc.MinDeadline) {
+			s.desc.MinDeadline = d
 		}
-		pos += block.RecordLen(rec)
-		covered++
 	}
-	for _, o := range b.segs {
-		s.op.Remove = append(s.op.Remove, o.op.Desc)
+	remove := make([]block.Desc, len(b.segs))
+	for i, o := range b.segs {
+		remove[i] = o.desc
 	}
 	b.segs = []*segment{s}
-	b.covered = covered
+	b.covered = n
 	b.inflight++
-	q.opts.Log.Submit(&s.op)
-	if b.goneN > 0 && !b.dirty { // the replaced bitmaps went with their blocks
-		b.dirty = true
-		q.dirty = append(q.dirty, b)
-		q.tick()
-	}
+	s.submit(block.OpReplace, remove)
+	q.markDirty(b) // the replaced bitmaps go with their blocks
 }
 
 // The delivered mark. A crash forgets which messages were delivered and not acknowledged; they must come back with

@@ -66,6 +66,7 @@ func (q *Queue) seal() {
 		t.open.close()
 		t.open = nil
 	}
+	q.merge(t)
 	q.pageOut(t)
 }
 
@@ -77,17 +78,10 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w) {
 		return
 	}
-	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n}
-	s.op = block.Op{
-		Kind:  block.OpPut,
-		Queue: q.opts.ID,
-		Desc: block.Desc{
-			Base: blk.base + uint64(first), Count: n, Persistent: uint32(b.Persistent),
-			Size: uint32(b.Size()), Bodies: uint32(b.Bodies), MinDeadline: b.MinDeadline,
-		},
-		Records: blk.buf[pos:],
-		Tail:    blk.tail,
-		Owner:   s,
+	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:]}
+	s.desc = block.Desc{
+		Base: blk.base + uint64(first), Count: n, Persistent: uint32(b.Persistent),
+		Size: uint32(b.Size()), Bodies: uint32(b.Bodies), MinDeadline: b.MinDeadline,
 	}
 	if w.batch != nil || w.flow != nil {
 		s.waiters = append(s.waiters, w)
@@ -99,7 +93,7 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 	} else {
 		s.state = segmentClosed
 	}
-	q.opts.Log.Submit(&s.op)
+	s.submit(block.OpPut, nil)
 }
 
 // answer tells the publisher that the queue has its messages, which need no log. While memory is short its flow budget is

@@ -3,8 +3,9 @@ package queue
 import (
 	"fmt"
 	"log/slog"
-
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -34,6 +35,9 @@ type Queue struct {
 	// running is 1 while a runner goroutine exists. A pusher that changes it from 0 to 1 starts one; the runner sets it to 0
 	// and then looks into the inbox once more, so that an item pushed in between is seen by one of the two.
 	running atomic.Int32
+	// ending tells loading goroutines, which loads counts, that nobody needs their blocks any more.
+	ending atomic.Bool
+	loads  sync.WaitGroup
 
 	// Everything below is the runner's.
 
@@ -106,8 +110,7 @@ func (q *Queue) recover(r *block.Recovered) {
 	for _, d := range r.Blocks {
 		b := &memBlock{base: d.Base, count: d.Count, size: int(d.Size), bodies: int64(d.Bodies), sealed: true,
 			persistent: d.Persistent, covered: d.Count}
-		s := &segment{q: q, blk: b, n: d.Count, stored: true, state: segmentClaimed}
-		s.op = block.Op{Kind: block.OpPut, Queue: q.opts.ID, Desc: d}
+		s := &segment{q: q, blk: b, n: d.Count, desc: d, stored: true, state: segmentClaimed}
 		b.segs = []*segment{s}
 		if g := r.Gone[d.Base]; len(g) > 0 {
 			b.gone = append(make(bitset, 0, (d.Count+63)/64), g...)
@@ -170,6 +173,13 @@ func (q *Queue) call(fn func()) {
 	<-done
 }
 
+// callOpen is call for what must wait while the queue is held still: it may be gone afterwards.
+func (q *Queue) callOpen(fn func()) {
+	done := make(chan struct{})
+	q.post(&item{fn: func() { fn(); close(done) }, waits: true})
+	<-done
+}
+
 // run is the runner.
 func (q *Queue) run() {
 	for {
@@ -209,7 +219,7 @@ func (q *Queue) settleDown() {
 }
 
 func (q *Queue) handle(it *item) {
-	if q.state == statePrepared && (it.pub != nil || it.settle != nil) {
+	if q.state == statePrepared && (it.pub != nil || it.settle != nil || it.waits) {
 		it.next = q.parked
 		q.parked = it
 		return
@@ -234,7 +244,7 @@ func (q *Queue) handle(it *item) {
 
 // Consume implements Handle.
 func (q *Queue) Consume(c *Consumer) (err error) {
-	q.call(func() {
+	q.callOpen(func() {
 		if q.state != stateOpen {
 			err = ErrGone
 			return
@@ -243,7 +253,7 @@ func (q *Queue) Consume(c *Consumer) (err error) {
 			err = ErrExclusiveUse
 			return
 		}
-		c.attached, c.unacked, c.blocked = true, 0, false
+		c.attached, c.unacked, c.blocked, c.waiting, c.place = true, 0, false, false, len(q.consumers)
 		q.consumers = append(q.consumers, c)
 		q.used = true
 		q.readmit(c)
@@ -266,12 +276,10 @@ func (q *Queue) Cancel(c *Consumer) {
 		}
 		c.attached = false
 		q.ready.remove(c)
-		for i, o := range q.consumers {
-			if o == c {
-				q.consumers = append(q.consumers[:i], q.consumers[i+1:]...)
-				break
-			}
-		}
+		last := len(q.consumers) - 1
+		moved := q.consumers[last]
+		q.consumers[c.place], moved.place = moved, c.place
+		q.consumers = slices.Delete(q.consumers, last, last+1)
 		q.checkUnused()
 	})
 }
@@ -295,7 +303,12 @@ type getCall struct {
 // Get implements Handle.
 func (q *Queue) Get(noAck bool) (Piece, int, bool, error) {
 	g := &getCall{noAck: noAck, done: make(chan struct{})}
-	q.post(&item{fn: func() { q.gets = append(q.gets, g) }})
+	q.post(&item{fn: func() {
+		q.gets = append(q.gets, g)
+		if q.state == stateGone || q.state == stateStopped {
+			q.failGets()
+		}
+	}})
 	<-g.done
 	return g.piece, g.remaining, g.ok, g.err
 }
@@ -331,7 +344,7 @@ func (q *Queue) failGets() {
 
 // Purge implements Handle.
 func (q *Queue) Purge() (n int, err error) {
-	q.call(func() {
+	q.callOpen(func() {
 		if q.state != stateOpen {
 			err = ErrGone
 			return
@@ -369,7 +382,7 @@ func (q *Queue) Status() (s Status, err error) {
 
 // PrepareDelete implements Handle.
 func (q *Queue) PrepareDelete(ifUnused, ifEmpty bool) (n int, err error) {
-	q.call(func() {
+	q.callOpen(func() {
 		switch {
 		case q.state != stateOpen:
 			err = ErrGone
@@ -391,7 +404,12 @@ func (q *Queue) Resume() {
 		if q.state == statePrepared {
 			q.state = stateOpen
 			q.unpark()
-			q.checkUnused()
+			if len(q.dirty) > 0 {
+				q.tick()
+			}
+			if q.state == stateOpen {
+				q.checkUnused()
+			}
 		}
 	}})
 }
@@ -420,6 +438,7 @@ func (q *Queue) Drop() {
 			return
 		}
 		q.state = stateGone
+		q.ending.Store(true)
 		q.unpark()
 		q.failGets()
 		for _, c := range q.consumers {
@@ -451,13 +470,14 @@ func (q *Queue) release() {
 }
 
 // Stop ends the engine and leaves its messages in the log: acknowledgements are written, and what was delivered is marked.
-// It returns when that is handed to the log (which is flushed by closing it). Consumers are not told.
+// It returns when that is handed to the log (which is flushed by closing it) and nothing is being loaded from it any more.
+// Consumers are not told.
 func (q *Queue) Stop() {
 	q.call(func() {
 		if q.state == stateGone || q.state == stateStopped {
 			return
 		}
-		if q.state == statePrepared {
+		for q.state == statePrepared { // what is parked may prepare once more
 			q.state = stateOpen
 			q.unpark()
 		}
@@ -470,16 +490,14 @@ func (q *Queue) Stop() {
 			}
 		}
 		q.state = stateStopped
+		q.ending.Store(true)
 		for _, c := range q.consumers {
 			c.attached = false
 		}
 		q.consumers, q.ready = nil, ready{}
-		for i := range q.held {
-			q.held[i].done(nil)
-		}
-		q.held = nil
-		q.mem.queues.Delete(q)
+		q.release()
 	})
+	q.loads.Wait()
 }
 
 // deliveredTo returns the exact delivered mark: the lowest offset that is not, and above which nothing is, delivered.

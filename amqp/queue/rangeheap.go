@@ -44,3 +44,12 @@ func (h *rangeHeap) pop() Range {
 	*h = s
 	return top
 }
+
+// popRun takes out the lowest range together with those that adjoin it, at most limit offsets beyond the first range.
+func (h *rangeHeap) popRun(limit int) Range {
+	r := h.pop()
+	for !h.empty() && (*h)[0].First == r.Last+1 && r.Last-r.First < uint64(limit) {
+		r.Last = h.pop().Last
+	}
+	return r
+}

@@ -9,13 +9,19 @@ import (
 // segment is a run of records of one memBlock that goes to the log as one stored block. Until the log claims it, it grows
 // with the block; when all its records are settled before that, it is cancelled and never written.
 //
-// mu guards the fields that the runner and the log's goroutine both touch before the claim: state, op, waiters. After the
-// claim the op is the log's until Done; waiters are then only read, by Done. Everything below the comment is the runner's.
+// op is the log's from Submit to Done; the log may look at it at any time, so that the runner must not touch it in between.
+// What the segment holds is kept beside it, and becomes part of op when the log claims it.
+//
+// mu guards the fields that the runner and the log's goroutine both touch before the claim: state, desc, records, waiters.
+// The runner alone changes them, so it reads them without the lock. After the claim nobody changes them; waiters are then
+// only read, by Done. Everything below the comment is the runner's.
 type segment struct {
 	mu      sync.Mutex
 	state   segmentState
-	op      block.Op
+	desc    block.Desc
+	records []byte
 	waiters []waiter
+	op      block.Op
 
 	// runner
 	q      *Queue
@@ -24,6 +30,7 @@ type segment struct {
 	pos    int    // its byte position
 	n      uint32
 	stored bool
+	marked bool // an OpGone for it was submitted
 	err    error
 	// merged holds the segments that this one replaces, until it is stored.
 	merged []*segment
@@ -62,14 +69,23 @@ func (w *waiter) done(err error) {
 	}
 }
 
+// submit hands the segment to the log as an op of the given kind.
+func (s *segment) submit(kind block.OpKind, remove []block.Desc) {
+	s.op = block.Op{
+		Kind: kind, Queue: s.q.opts.ID, Desc: s.desc, Records: s.records, Tail: s.blk.tail, Remove: remove, Owner: s,
+	}
+	s.q.opts.Log.Submit(&s.op)
+}
+
 // Claim implements block.OpOwner.
-func (s *segment) Claim(*block.Op) bool {
+func (s *segment) Claim(op *block.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == segmentCancelled {
 		return false
 	}
 	s.state = segmentClaimed
+	op.Desc, op.Records = s.desc, s.records
 	return true
 }
 
@@ -91,7 +107,7 @@ func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int
 		return false
 	}
 	s.n += added
-	d := &s.op.Desc
+	d := &s.desc
 	d.Count += added
 	d.Persistent += persistent
 	d.Bodies += uint32(bodies)
@@ -99,7 +115,7 @@ func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int
 	if minDeadline != 0 && (d.MinDeadline == 0 || minDeadline < d.MinDeadline) {
 		d.MinDeadline = minDeadline
 	}
-	s.op.Records = records
+	s.records = records
 	if w.batch != nil || w.flow != nil {
 		s.waiters = append(s.waiters, w)
 	}
@@ -124,11 +140,11 @@ func (s *segment) cancel() bool {
 		return false
 	}
 	s.state = segmentCancelled
+	s.records = nil
 	s.mu.Unlock()
 	for i := range s.waiters {
 		s.waiters[i].done(nil)
 	}
-	s.op.Records, s.op.Tail = nil, nil
 	return true
 }
 

@@ -67,15 +67,31 @@ func (q *Queue) eachBlock(r Range, fn func(b *memBlock, lo, hi uint32)) {
 
 func (q *Queue) settleRange(r Range) { q.eachBlock(r, q.settleIn) }
 
-// requeue makes r ready again, at its old position. Records of blocks that were lost meanwhile stay lost.
+// requeue makes r ready again, at its old position. Records that were lost meanwhile stay lost.
 func (q *Queue) requeue(r Range, failed bool) {
 	q.eachBlock(r, func(b *memBlock, lo, hi uint32) {
 		if failed {
 			b.redelivered.setRange(lo, hi, b.count)
 		}
-		q.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
-		q.readyN += int(hi - lo + 1)
+		for b.goneN > 0 && lo <= hi && b.gone.countRange(lo, hi) > 0 {
+			n := uint32(0)
+			for lo+n <= hi && !b.gone.has(lo+n) {
+				n++
+			}
+			if n > 0 {
+				q.pushRequeued(b, lo, lo+n-1)
+			}
+			lo += n + 1
+		}
+		if lo <= hi {
+			q.pushRequeued(b, lo, hi)
+		}
 	})
+}
+
+func (q *Queue) pushRequeued(b *memBlock, lo, hi uint32) {
+	q.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
+	q.readyN += int(hi - lo + 1)
 }
 
 // settleIn marks the records [lo, hi] of b as gone.
@@ -92,11 +108,7 @@ func (q *Queue) settleIn(b *memBlock, lo, hi uint32) {
 	if b.inflight > 0 {
 		q.cancelSettled(b, lo, hi)
 	}
-	if len(b.segs) > 0 && !b.dirty {
-		b.dirty = true
-		q.dirty = append(q.dirty, b)
-		q.tick()
-	}
+	q.markDirty(b)
 }
 
 // cancelSettled takes back segments of b within reach of [lo, hi] that hold nothing live and were not claimed by the log.
@@ -106,6 +118,7 @@ func (q *Queue) cancelSettled(b *memBlock, lo, hi uint32) {
 		if s.stored || s.first > hi || s.first+s.n <= lo || s.live() > 0 || !s.cancel() {
 			continue
 		}
+		q.discard(s, false)
 		b.inflight--
 		b.covered -= s.n
 		if b.open == s {
@@ -126,22 +139,39 @@ func (q *Queue) bury(b *memBlock) {
 		q.tail = nil
 	}
 	for _, s := range b.segs {
-		// A claimed segment is deleted after it was written: ops of a queue take effect in the order of submission.
-		if !s.cancel() {
-			q.deletes = append(q.deletes, s.op.Desc)
-		}
-		for _, old := range s.merged {
-			q.deletes = append(q.deletes, old.op.Desc)
-		}
+		q.discard(s, !s.cancel())
 	}
-	if b.spill != nil && !b.spill.cancel() {
-		q.deletes = append(q.deletes, b.spill.op.Desc)
-	}
+	q.dropSpill(b)
 	if b.resident() {
 		q.account(-int64(b.size))
 	}
 	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered = nil, nil, nil, nil, nil, nil, nil
 	q.idx.buried()
+}
+
+// discard has the log delete what it holds of s. A claimed segment is deleted after it was written: ops of a queue take effect
+// in the order of submission. One that was taken back before leaves only its bitmap, and what it was to replace.
+func (q *Queue) discard(s *segment, claimed bool) {
+	if claimed || s.marked {
+		q.deletes = append(q.deletes, s.desc)
+	}
+	for _, old := range s.merged {
+		q.deletes = append(q.deletes, old.desc)
+	}
+}
+
+// dropSpill gives up the copy of b that was written to free memory.
+func (q *Queue) dropSpill(b *memBlock) {
+	if b.spill == nil {
+		return
+	}
+	if b.spill.cancel() {
+		q.spilling-- // otherwise its completion counts it
+		b.inflight--
+	} else {
+		q.deletes = append(q.deletes, b.spill.desc)
+	}
+	b.spill = nil
 }
 
 // maxDeletes bounds the blocks in one OpDelete.
@@ -191,8 +221,9 @@ func (q *Queue) flushGone() {
 				continue
 			}
 			q.opts.Log.Submit(&block.Op{
-				Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc(), Gone: b.gone.slice(s.first, s.n), Lazy: true,
+				Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: b.gone.slice(s.first, s.n), Lazy: true,
 			})
+			s.marked = true
 		}
 	}
 	clear(q.dirty)
