@@ -94,12 +94,12 @@ func (ch *channel) keep(frame []byte) bool {
 	defer ch.mu.Unlock()
 	for ch.busy.Load() && len(ch.backlog) > 0 && len(ch.backlog)+len(frame) > maxBacklog {
 		ch.mu.Unlock()
-		ch.conn.paused.Store(true) // the peer's heartbeats are in the socket and cannot be seen
+		ch.conn.suspend() // the peer's heartbeats are in the socket and cannot be seen
 		select {
 		case <-ch.room:
 		case <-ch.done:
 		}
-		ch.conn.paused.Store(false)
+		ch.conn.resume()
 		ch.mu.Lock()
 	}
 	if !ch.busy.Load() {

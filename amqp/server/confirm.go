@@ -15,14 +15,17 @@ type confirms struct {
 	channel uint16
 
 	mu      sync.Mutex
-	batches []*queue.Batch // not answered yet
+	batches []*queue.Batch // not answered yet, from off on
+	off     int
 	stopped bool
 }
 
 // add announces a batch before any of its blocks is pushed.
 func (f *confirms) add(b *queue.Batch) {
 	f.mu.Lock()
-	f.batches = append(f.batches, b)
+	if !f.stopped {
+		f.batches = append(f.batches, b)
+	}
 	f.mu.Unlock()
 }
 
@@ -31,28 +34,36 @@ func (f *confirms) complete(b *queue.Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b.Completed = true
-	if f.stopped || f.batches[0] != b {
+	if f.stopped || f.batches[f.off] != b {
 		return
 	}
-	n := 0
+	first, last := b.First, b.Last
 	var refused []uint64
-	for n < len(f.batches) && f.batches[n].Completed {
-		refused = append(refused, f.batches[n].Refused()...)
-		n++
+	for f.off < len(f.batches) && f.batches[f.off].Completed {
+		b = f.batches[f.off]
+		refused = append(refused, b.Refused()...)
+		last = b.Last
+		f.batches[f.off] = nil
+		f.off++
 	}
-	first, last := f.batches[0].First, f.batches[n-1].Last
-	rest := copy(f.batches, f.batches[n:])
-	clear(f.batches[rest:])
-	f.batches = f.batches[:rest]
-	var buf [128]byte
-	f.out.sendRaw(appendConfirms(buf[:0], f.channel, first, last, refused))
+	switch {
+	case f.off == len(f.batches):
+		f.batches, f.off = f.batches[:0], 0
+	case f.off > len(f.batches)/2:
+		n := copy(f.batches, f.batches[f.off:])
+		clear(f.batches[n:])
+		f.batches, f.off = f.batches[:n], 0
+	}
+	f.out.mu.Lock()
+	f.out.appendOwed(func(p []byte) []byte { return appendConfirms(p, f.channel, first, last, refused) })
+	f.out.unlockAndWrite()
 }
 
 // stop drops what is not answered: the channel is closing.
 func (f *confirms) stop() {
 	f.mu.Lock()
 	f.stopped = true
-	f.batches = nil
+	f.batches, f.off = nil, 0
 	f.mu.Unlock()
 }
 

@@ -43,7 +43,7 @@ type conn struct {
 	flow         flow // safe for all
 	openChannels atomic.Int32
 	lastRead     atomic.Int64 // Unix nanoseconds
-	paused       atomic.Bool  // the reader does not read, so silence means nothing
+	paused       atomic.Int32 // how many hold up the reader or a channel: while any does, silence means nothing
 	blocked      atomic.Bool  // by an alarm
 	blockDue     atomic.Bool  // something was published during an alarm
 
@@ -343,7 +343,7 @@ func (c *conn) waitForAlarm() {
 	}
 	c.log.Info("publishing connection blocked", "reason", alarm.reason)
 	c.blocked.Store(true)
-	c.paused.Store(true)
+	c.suspend()
 	select {
 	case <-alarm.cleared:
 		if c.caps.connectionBlocked {
@@ -351,9 +351,16 @@ func (c *conn) waitForAlarm() {
 		}
 	case <-c.interrupt:
 	}
-	c.lastRead.Store(time.Now().UnixNano())
-	c.paused.Store(false)
+	c.resume()
 	c.blocked.Store(false)
+}
+
+// suspend says that the connection is being held up, so that the peer's heartbeats may wait unread in the socket. resume ends that.
+func (c *conn) suspend() { c.paused.Add(1) }
+
+func (c *conn) resume() {
+	c.lastRead.Store(time.Now().UnixNano())
+	c.paused.Add(-1)
 }
 
 func isTimeout(err error) bool {

@@ -77,7 +77,7 @@ func TestBacklogLimit(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.conns {
-			return c.paused.Load()
+			return c.paused.Load() > 0
 		}
 		return false
 	})

@@ -23,15 +23,20 @@ type consumer struct {
 
 // Reserve implements queue.Receiver.
 func (c *consumer) Reserve(_ *queue.Consumer, n int) int {
-	if !c.del.c.out.hasRoom(c) {
-		return 0
+	out := c.del.c.out
+	if out.broken.Load() || !out.hasRoom(c) {
+		return 0 // what is sent to a broken connection would be lost if it needs no acknowledgement
 	}
 	if c.NoAck {
 		return n
 	}
 	c.del.mu.Lock()
-	defer c.del.mu.Unlock()
-	return c.del.limiter.reserve(c, n)
+	granted, again := c.del.limiter.reserve(c, n)
+	c.del.mu.Unlock()
+	if again {
+		c.handle.Wake(&c.Consumer)
+	}
+	return granted
 }
 
 // Unreserve implements queue.Receiver.
@@ -97,23 +102,6 @@ type deliveries struct {
 	held     []heldAck // acknowledgements of the open transaction
 }
 
-// ackRun is a run of acknowledgements as they came from the client.
-type ackRun struct {
-	lo, hi   uint64
-	multiple bool
-	outcome  queue.Outcome
-	method   wire.MethodKey
-}
-
-// heldAck is an acknowledgement that waits for tx.commit.
-type heldAck struct {
-	handle   queue.Handle
-	consumer *consumer
-	outcome  queue.Outcome
-	lo, hi   uint64 // delivery tags
-	offset   uint64 // of lo
-}
-
 func newDeliveries(c *conn, ch *channel) *deliveries {
 	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer)}
 }
@@ -128,13 +116,6 @@ func (d *deliveries) qos(count uint16, global bool) {
 	wake := d.limiter.set(int(count))
 	d.mu.Unlock()
 	wakeAll(wake)
-}
-
-// hasConsumer reports whether the channel has a consumer with this tag.
-func (d *deliveries) hasConsumer(tag string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.consumers[tag] != nil
 }
 
 // consume starts a consumer and answers with consume-ok, ahead of the first delivery. name is the queue's, for error texts.
@@ -213,6 +194,7 @@ func (d *deliveries) cancelled(c *consumer) {
 		return
 	}
 	delete(d.consumers, c.Tag)
+	d.announce(c) // the queue may be gone before consume has come to that
 	if !d.c.caps.consumerCancelNotify {
 		return
 	}
@@ -271,207 +253,6 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	}
 	out.unlockAndWrite()
 	return nil
-}
-
-// ack, nack and reject gather what the client sends; flush, or the next method that may wait, carries it out.
-
-func (d *deliveries) ack(tag uint64, multiple bool) error {
-	return d.gather(tag, multiple, queue.Ack, wire.KeyBasicAck)
-}
-
-func (d *deliveries) nack(tag uint64, multiple, requeue bool) error {
-	return d.gather(tag, multiple, outcome(requeue), wire.KeyBasicNack)
-}
-
-func (d *deliveries) reject(tag uint64, requeue bool) error {
-	return d.gather(tag, false, outcome(requeue), wire.KeyBasicReject)
-}
-
-func outcome(requeue bool) queue.Outcome {
-	if requeue {
-		return queue.Requeue
-	}
-	return queue.Drop
-}
-
-// maxAckRuns bounds what gather keeps.
-const maxAckRuns = 1024
-
-func (d *deliveries) gather(tag uint64, multiple bool, o queue.Outcome, k wire.MethodKey) error {
-	if n := len(d.acks); n > 0 && !multiple {
-		if l := &d.acks[n-1]; !l.multiple && l.hi+1 == tag && l.outcome == o && l.method == k {
-			l.hi = tag
-			return nil
-		}
-	}
-	d.acks = append(d.acks, ackRun{lo: tag, hi: tag, multiple: multiple, outcome: o, method: k})
-	if len(d.acks) >= maxAckRuns {
-		return d.apply()
-	}
-	return nil
-}
-
-// apply carries out the gathered acknowledgements. The error is a 406 for a tag that is not outstanding; what came after it
-// is dropped.
-func (d *deliveries) apply() error {
-	if len(d.acks) == 0 {
-		return nil
-	}
-	d.mu.Lock()
-	var failure error
-	freed := 0
-	for _, a := range d.acks {
-		n, ok := d.applyRun(a)
-		freed += n
-		if !ok {
-			tag := a.hi
-			if !a.multiple {
-				tag = d.firstUnknown(a.lo, a.hi)
-			}
-			failure = wire.Errorf(wire.PreconditionFailed, "unknown delivery tag %d", tag).WithMethod(a.method)
-			break
-		}
-	}
-	d.acks = d.acks[:0]
-	if !d.tx {
-		d.unacked.compact()
-	}
-	wake := d.limiter.release(freed)
-	d.mu.Unlock()
-	wakeAll(wake)
-	return failure
-}
-
-// applyRun settles one run; n is how many deliveries of consumers were settled. mu is held.
-func (d *deliveries) applyRun(a ackRun) (n int, ok bool) {
-	lo, hi := a.lo, a.hi
-	if a.multiple {
-		lo = 0
-		switch {
-		case hi == 0:
-			hi = d.nextTag - 1
-		case !d.unacked.outstanding(hi):
-			return 0, false
-		}
-	}
-	settled := d.unacked.settle(lo, hi, func(e *delivery, lo, hi uint64) {
-		if e.consumer != nil {
-			n += int(hi - lo + 1)
-		}
-		h := heldAck{e.handle, e.consumer, a.outcome, lo, hi, e.offset + lo - e.first}
-		if d.tx {
-			d.held = append(d.held, h)
-		} else {
-			d.add(h)
-		}
-	})
-	if d.tx {
-		n = 0 // room for more comes with the commit
-	}
-	return n, a.multiple || settled == int(hi-lo+1)
-}
-
-// firstUnknown returns the tag of [lo, hi] to name in the error: the first one that was never outstanding. The ones before it
-// were just settled. mu is held.
-func (d *deliveries) firstUnknown(lo, hi uint64) uint64 {
-	for tag := lo; tag < hi; tag++ {
-		i := d.unacked.from(tag)
-		if i >= len(d.unacked.list) || d.unacked.list[i].first > tag {
-			return tag
-		}
-	}
-	return hi
-}
-
-// add puts a settlement in line for its queue, joining it to the one before if they belong together.
-func (d *deliveries) add(h heldAck) {
-	r := queue.Range{First: h.offset, Last: h.offset + h.hi - h.lo}
-	if n := len(d.settled); n > 0 {
-		if s := d.settled[n-1]; s.Outcome == h.outcome && s.Handle == h.handle && s.Consumer == h.queueConsumer() {
-			if m := len(s.Ranges); s.Ranges[m-1].Last+1 == r.First {
-				s.Ranges[m-1].Last = r.Last
-			} else {
-				s.Ranges = append(s.Ranges, r)
-			}
-			return
-		}
-	}
-	d.settled = append(d.settled, &queue.Settlement{
-		Handle: h.handle, Consumer: h.queueConsumer(), Outcome: h.outcome, Ranges: []queue.Range{r},
-	})
-}
-
-func (h *heldAck) queueConsumer() *queue.Consumer {
-	if h.consumer == nil {
-		return nil
-	}
-	return &h.consumer.Consumer
-}
-
-// flush carries out what was gathered and pushes it to the queues. An error closes the channel.
-func (d *deliveries) flush() {
-	if err := d.apply(); err != nil {
-		d.ch.fail(err)
-	}
-	d.push()
-}
-
-func (d *deliveries) push() {
-	for i, s := range d.settled {
-		s.Handle.Settle(s)
-		d.settled[i] = nil
-	}
-	d.settled = d.settled[:0]
-}
-
-// recover requeues everything unsettled.
-func (d *deliveries) recover() {
-	d.flush()
-	// Tag 0 with multiple is always outstanding.
-	_ = d.gather(0, true, queue.Requeue, wire.KeyBasicRecover)
-	_ = d.apply()
-	d.push()
-}
-
-// selectTx makes acknowledgements wait for commit.
-func (d *deliveries) selectTx() { d.tx = true }
-
-// commit carries out the acknowledgements of the transaction. Each queue that has some is counted in b until it has them for
-// good.
-func (d *deliveries) commit(b *queue.Batch) {
-	d.mu.Lock()
-	freed := 0
-	for _, h := range d.held {
-		if h.consumer != nil {
-			freed += int(h.hi - h.lo + 1)
-		}
-		d.add(h)
-	}
-	d.held = d.held[:0]
-	d.unacked.compact()
-	wake := d.limiter.release(freed)
-	d.mu.Unlock()
-	last := make(map[queue.Handle]*queue.Settlement)
-	for _, s := range d.settled {
-		last[s.Handle] = s
-	}
-	for _, s := range last {
-		b.Add()
-		s.Done = b.Done
-	}
-	d.push()
-	wakeAll(wake)
-}
-
-// rollback makes the deliveries of the transaction's acknowledgements unacknowledged again.
-func (d *deliveries) rollback() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, h := range d.held {
-		i := d.unacked.from(h.lo)
-		d.unacked.list[i].unsettle(h.lo, h.hi)
-	}
-	d.held = d.held[:0]
 }
 
 // close cancels all consumers and requeues what is not settled. It waits for the queues.

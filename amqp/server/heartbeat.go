@@ -37,7 +37,7 @@ func (c *conn) check(tick time.Duration) {
 	}
 	now := time.Now()
 	if c.heartbeat > 0 {
-		if c.paused.Load() {
+		if c.paused.Load() > 0 {
 			c.lastRead.Store(now.UnixNano()) // the peer is not to blame
 		}
 		if silent := now.Sub(time.Unix(0, c.lastRead.Load())); silent > 2*c.heartbeat {

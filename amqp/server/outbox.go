@@ -15,8 +15,14 @@ import (
 const (
 	// chunkSize is the size in bytes of the buffers in which frames are gathered for one write.
 	chunkSize = 64 << 10
-	// shareBody is the body size in bytes from which a body is not copied to a chunk but written from the block itself.
+	// shareBody is the length in bytes of a frame's part of a body from which it is not copied to a chunk but written from the
+	// block itself.
 	shareBody = 16 << 10
+	// maxOwed is how many bytes of confirms and returned messages may wait for a client that publishes and does not read, before
+	// it is not read from either.
+	maxOwed = 16 << 20
+	// keptSegments bounds the memory that the writer keeps from one write to the next.
+	keptSegments = 256
 )
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
@@ -31,8 +37,11 @@ type outbox struct {
 
 	mu      sync.Mutex
 	chunk   []byte    // frames are appended here; nil when there are none
-	sealed  []segment // before chunk, in order: full chunks and shared bodies
+	from    int       // chunk[:from] is in sealed already
+	sealed  []segment // before the rest of chunk, in order: parts of chunks and shared bodies
 	pending int       // bytes in sealed and chunk and in the write under way
+	owed    int       // of them, bytes of confirms and returns
+	fresh   int       // of owed, those that are not in the write under way
 	writing bool      // a writer goroutine exists
 	stopped bool      // nothing more is taken
 	idle    chan struct{}
@@ -42,12 +51,17 @@ type outbox struct {
 	failOnce  sync.Once
 	broken    atomic.Bool
 	lastNanos atomic.Int64 // end of the last write, Unix nanoseconds
+
+	// The writer's:
+	taken []segment
+	parts net.Buffers
+	rest  net.Buffers // what is left of parts during a write
 }
 
-// segment is a part of what is to be written.
+// segment is a part of what is to be written: some of a chunk, or of a body that belongs to a queue, too.
 type segment struct {
-	b      []byte
-	shared bool // a body that belongs to a queue, too
+	b     []byte
+	chunk []byte // the chunk that is not needed any more once b is written; nil if there is none
 }
 
 func newOutbox(nc net.Conn, frameMax func() uint32, limit int) *outbox {
@@ -75,16 +89,32 @@ func (o *outbox) sendRaw(b []byte) {
 	o.unlockAndWrite()
 }
 
-// appendFrames lets fn append to the chunk. What outgrows a chunk becomes a buffer of its own. mu is held.
-func (o *outbox) appendFrames(fn func([]byte) []byte) {
+// appendFrames lets fn append to the chunk. What outgrows a chunk becomes a buffer of its own. It returns the number of bytes
+// that were appended. mu is held.
+func (o *outbox) appendFrames(fn func([]byte) []byte) int {
 	if o.stopped {
-		return
+		return 0
 	}
 	b := o.room(512)
 	n := len(b)
-	b = fn(b)
-	o.pending += len(b) - n
-	o.chunk = b
+	o.chunk = fn(b)
+	n = len(o.chunk) - n
+	o.pending += n
+	return n
+}
+
+// appendOwed is appendFrames for what a client causes by publishing: confirms and returns. mu is held.
+func (o *outbox) appendOwed(fn func([]byte) []byte) {
+	n := o.appendFrames(fn)
+	o.owed += n
+	o.fresh += n
+}
+
+// crowded reports whether a client has to read before it may publish more.
+func (o *outbox) crowded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.owed > maxOwed
 }
 
 // room returns the chunk with room for n more bytes, n at most chunkSize. mu is held.
@@ -93,39 +123,54 @@ func (o *outbox) room(n int) []byte {
 		return o.chunk
 	}
 	if o.chunk != nil {
-		o.sealed = append(o.sealed, segment{b: o.chunk})
+		o.seal(true)
 	}
 	o.chunk = chunks.Get().(*[chunkSize]byte)[:0]
 	return o.chunk
 }
 
+// seal puts in line what was appended to the chunk since it was sealed last. done says that nothing more will be appended to it.
+func (o *outbox) seal(done bool) {
+	s := segment{b: o.chunk[o.from:]}
+	o.from = len(o.chunk)
+	if done {
+		s.chunk = o.chunk
+		o.chunk, o.from = nil, 0
+	}
+	o.sealed = append(o.sealed, s)
+}
+
 // appendContent appends the content header and body of a message. mu is held.
 func (o *outbox) appendContent(channel uint16, properties, body []byte) {
-	max := o.frameMax()
-	start := o.room(min(chunkSize, len(properties)+64+min(len(body)+16, shareBody+64)))
+	start := o.room(min(chunkSize, len(properties)+32+min(len(body)+wire.FrameOverhead, shareBody)))
 	b := wire.AppendContentHeader(start, channel, basicClass, uint64(len(body)), properties)
-	if len(body) < shareBody {
-		b = wire.AppendBody(b, channel, body, max)
-		o.pending += len(b) - len(start)
-		o.chunk = b
-		return
+	limit := int(o.frameMax()) - wire.FrameOverhead
+	if n := len(body); 0 < n && n < shareBody && n <= limit {
+		b = wire.AppendFrameHeader(b, wire.FrameBody, channel, uint32(n))
+		b = append(append(b, body...), wire.FrameEnd)
+		body = nil
 	}
 	o.pending += len(b) - len(start)
 	o.chunk = b
-	for payload := int(max) - wire.FrameOverhead; len(body) > 0; {
-		n := min(payload, len(body))
-		b = wire.AppendFrameHeader(o.room(wire.FrameHeaderLen+1), wire.FrameBody, channel, uint32(n))
-		// The shared part goes between two chunks; the second one starts with the frame end.
-		o.sealed = append(o.sealed, segment{b: b}, segment{b: body[:n:n], shared: true})
-		o.chunk = append(chunks.Get().(*[chunkSize]byte)[:0], wire.FrameEnd)
-		o.pending += wire.FrameOverhead + n
+	for len(body) > 0 {
+		n := min(limit, len(body))
+		if n < shareBody {
+			b = wire.AppendFrameHeader(o.room(n+wire.FrameOverhead), wire.FrameBody, channel, uint32(n))
+			o.chunk = append(append(b, body[:n]...), wire.FrameEnd)
+		} else {
+			o.chunk = wire.AppendFrameHeader(o.room(wire.FrameOverhead), wire.FrameBody, channel, uint32(n))
+			o.seal(false)
+			o.sealed = append(o.sealed, segment{b: body[:n:n]})
+			o.chunk = append(o.chunk, wire.FrameEnd)
+		}
+		o.pending += n + wire.FrameOverhead
 		body = body[n:]
 	}
 }
 
 // appendDeliver appends a whole delivery. mu is held.
 func (o *outbox) appendDeliver(channel uint16, tag string, deliveryTag uint64, redelivered bool, r *block.Record) {
-	start := o.room(len(tag) + len(r.Exchange) + len(r.RoutingKey) + 64)
+	start := o.room(len(tag) + len(r.Exchange) + len(r.RoutingKey) + 32)
 	b := wire.AppendDeliver(start, channel, tag, deliveryTag, redelivered, r.Exchange, r.RoutingKey)
 	o.pending += len(b) - len(start)
 	o.chunk = b
@@ -148,64 +193,27 @@ func (o *outbox) unlockAndWrite() {
 
 // write is the writer goroutine.
 func (o *outbox) write() {
-	var all net.Buffers
-	var taken []segment
-	for {
-		o.mu.Lock()
-		if o.chunk == nil && len(o.sealed) == 0 {
-			// Others may be about to send more: one chance for them, then the goroutine ends.
-			o.mu.Unlock()
-			runtime.Gosched()
-			o.mu.Lock()
-			if o.chunk == nil && len(o.sealed) == 0 {
-				o.writing = false
-				if o.idle != nil {
-					close(o.idle)
-					o.idle = nil
-				}
-				o.mu.Unlock()
-				return
-			}
-		}
-		taken = append(taken[:0], o.sealed...)
-		if o.chunk != nil {
-			taken = append(taken, segment{b: o.chunk})
-		}
-		clear(o.sealed)
-		o.sealed, o.chunk = o.sealed[:0], nil
-		o.mu.Unlock()
-
+	for o.takeAll() {
 		size := 0
-		for _, s := range taken {
+		for _, s := range o.taken {
 			size += len(s.b)
 		}
 		if !o.broken.Load() {
-			var err error
-			if len(taken) == 1 {
-				_, err = o.nc.Write(taken[0].b)
-			} else {
-				all = all[:0]
-				for _, s := range taken {
-					all = append(all, s.b)
-				}
-				buffers := all
-				_, err = buffers.WriteTo(o.nc) // consumes the slice it is called on
-				clear(all)
-			}
-			if err != nil {
+			if err := o.writeTaken(); err != nil {
 				o.fault()
 			} else {
 				o.lastNanos.Store(time.Now().UnixNano())
 			}
 		}
-		for i, s := range taken {
-			if !s.shared && cap(s.b) == chunkSize {
-				chunks.Put((*[chunkSize]byte)(s.b[:chunkSize]))
+		for _, s := range o.taken {
+			if cap(s.chunk) == chunkSize {
+				chunks.Put((*[chunkSize]byte)(s.chunk[:chunkSize]))
 			}
-			taken[i] = segment{}
 		}
+		clear(o.taken)
 		o.mu.Lock()
 		o.pending -= size
+		o.owed = o.fresh
 		var wake []*consumer
 		if len(o.held) > 0 && o.pending <= o.limit/2 {
 			wake = o.held
@@ -216,6 +224,57 @@ func (o *outbox) write() {
 			c.handle.Wake(&c.Consumer)
 		}
 	}
+}
+
+// takeAll moves everything that has gathered to taken. It returns false when there is nothing; then there is no writer any more.
+func (o *outbox) takeAll() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.chunk == nil && len(o.sealed) == 0 {
+		// Others may be about to send more: one chance for them, then the goroutine ends.
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
+		if o.chunk == nil && len(o.sealed) == 0 {
+			if cap(o.taken) > keptSegments {
+				o.taken, o.parts = nil, nil
+			}
+			if cap(o.sealed) > keptSegments {
+				o.sealed = nil
+			}
+			o.writing = false
+			if o.idle != nil {
+				close(o.idle)
+				o.idle = nil
+			}
+			return false
+		}
+	}
+	if o.chunk != nil {
+		o.seal(true)
+	}
+	o.taken, o.sealed = o.sealed, o.taken[:0]
+	o.fresh = 0
+	return true
+}
+
+// writeTaken writes taken with as few system calls as possible.
+func (o *outbox) writeTaken() error {
+	if len(o.taken) == 1 {
+		_, err := o.nc.Write(o.taken[0].b)
+		return err
+	}
+	o.parts = o.parts[:0]
+	for _, s := range o.taken {
+		if len(s.b) > 0 {
+			o.parts = append(o.parts, s.b)
+		}
+	}
+	o.rest = o.parts
+	_, err := o.rest.WriteTo(o.nc)
+	clear(o.parts)
+	o.rest = nil
+	return err
 }
 
 // hasRoom reports whether a consumer may be given more; if not, it is woken later.

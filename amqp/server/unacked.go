@@ -95,10 +95,11 @@ func (d *delivery) unsettle(lo, hi uint64) {
 	}
 }
 
-// unacked is the unsettled deliveries of a channel in order of their tags. Settled ones stay until they are the oldest.
+// unacked is the unsettled deliveries of a channel in order of their tags. Settled ones stay until compact forgets them.
 type unacked struct {
 	list []delivery
 	off  int
+	dead int // deliveries of list[off:] that are settled altogether
 }
 
 func (u *unacked) add(d delivery) {
@@ -134,8 +135,26 @@ func (u *unacked) from(tag uint64) int {
 
 // outstanding reports whether tag is delivered and not settled.
 func (u *unacked) outstanding(tag uint64) bool {
-	i := u.from(tag)
-	return i < len(u.list) && u.list[i].first <= tag && !u.list[i].isSettled(tag)
+	_, gap := u.gap(tag, tag)
+	return !gap
+}
+
+// gap returns the first tag of [lo, hi] that is not outstanding.
+func (u *unacked) gap(lo, hi uint64) (tag uint64, ok bool) {
+	for i := u.from(lo); lo <= hi; i++ {
+		if i == len(u.list) || u.list[i].first > lo {
+			return lo, true
+		}
+		d := &u.list[i]
+		for d.left < d.n && lo <= min(hi, d.last()) {
+			if d.isSettled(lo) {
+				return lo, true
+			}
+			lo++
+		}
+		lo = max(lo, d.last()+1)
+	}
+	return 0, false
 }
 
 // settle settles what is unsettled in [lo, hi]. visit is called for each run.
@@ -143,23 +162,53 @@ func (u *unacked) settle(lo, hi uint64, visit func(d *delivery, lo, hi uint64)) 
 	n := 0
 	for i := u.from(lo); i < len(u.list) && u.list[i].first <= hi; i++ {
 		d := &u.list[i]
-		n += d.settle(max(lo, d.first), min(hi, d.last()), visit)
+		if k := d.settle(max(lo, d.first), min(hi, d.last()), visit); k > 0 {
+			n += k
+			if d.left == 0 {
+				u.dead++
+			}
+		}
 	}
 	return n
 }
 
-// compact forgets the oldest deliveries that are settled.
+// unsettle takes back what settle did with [lo, hi], a run that it visited. compact must not have been called since.
+func (u *unacked) unsettle(lo, hi uint64) {
+	d := &u.list[u.from(lo)]
+	if d.left == 0 {
+		u.dead--
+	}
+	d.unsettle(lo, hi)
+}
+
+// manyDead is the number of settled deliveries from which unsettled ones that are older do not keep them in memory.
+const manyDead = 64
+
+// compact forgets deliveries that are settled: the oldest ones at once, others when they are the majority.
 func (u *unacked) compact() {
 	for u.off < len(u.list) && u.list[u.off].left == 0 {
 		u.list[u.off] = delivery{}
 		u.off++
+		u.dead--
 	}
 	switch {
 	case u.off == len(u.list):
 		u.list, u.off = u.list[:0], 0
-	case u.off > 64 && u.off > len(u.list)/2:
-		n := copy(u.list, u.list[u.off:])
+	case u.dead > manyDead && u.dead > (len(u.list)-u.off)/2, u.off > manyDead && u.off > len(u.list)/2:
+		n := 0
+		for _, d := range u.list[u.off:] {
+			if d.left > 0 {
+				u.list[n] = d
+				n++
+			}
+		}
 		clear(u.list[n:])
-		u.list, u.off = u.list[:n], 0
+		u.list, u.off, u.dead = u.list[:n], 0, 0
+	}
+	if len(u.list) == 0 && cap(u.list) > keptDeliveries {
+		u.list = nil
 	}
 }
+
+// keptDeliveries bounds the capacity that an empty list keeps.
+const keptDeliveries = 4096
