@@ -39,7 +39,7 @@ func perfCommand() *cobra.Command {
 			"It declares its queues, and deletes those that did not exist before when it ends (--keep leaves them).\n" +
 			"It ends with --duration, with --count, or with an interrupt, which still prints the summary.\n" +
 			"Durations are numbers with a unit (500ms, 1m30s) or numbers of seconds.",
-		Example: "  brokerctl perf -z 10                                   # as fast as possible, transient, automatic confirms off\n" +
+		Example: "  brokerctl perf -z 10                                   # as fast as possible, transient, without confirms\n" +
 			"  brokerctl perf -z 10 --persistent -c 1000 -q 500       # durable, confirmed, acknowledged\n" +
 			"  brokerctl perf -z 30 -r 50000 -a                       # latency at a fixed rate\n" +
 			"  brokerctl perf -x 4 -y 4 --queues 8 -C 100000 --verify # nothing lost, doubled or out of order?\n" +

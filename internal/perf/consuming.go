@@ -257,7 +257,9 @@ func (b *consuming) receive(k *consumer) error {
 	if k.redelivered {
 		b.redelivered++
 	}
-	if sent, ok := k.message.sent(); ok {
+	id, stamped := k.message.id()
+	// What an earlier run left in the queue tells nothing about this one's latency.
+	if sent, ok := k.message.sent(); ok && (!stamped || b.run.o.Producers == 0 || id.run() == b.run.tag) {
 		b.runs = addRun(b.runs, sent)
 	}
 	if q := k.from.check; q != nil {
@@ -268,7 +270,6 @@ func (b *consuming) receive(k *consumer) error {
 			q.mu.Lock()
 			b.locked = q
 		}
-		id, stamped := k.message.id()
 		q.receive(id, stamped, k.redelivered, k.from.last)
 	}
 	if b.run.o.ConsumerDelay > 0 {

@@ -15,6 +15,7 @@ type meter struct {
 	base        totals
 	used        usage
 	interrupted bool
+	failed      bool
 
 	at        int64 // end of the last interval
 	last      totals
@@ -89,7 +90,7 @@ func (m *meter) report() *Report {
 	r.Interrupted = m.interrupted
 	r.Blocked.Reasons = m.r.reasons
 	for _, b := range m.r.publishing {
-		if b.cut.Load() {
+		if b.cut.Load() && !m.failed { // a failure cuts all
 			r.ConnectionsCut++
 		}
 	}

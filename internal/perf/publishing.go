@@ -19,6 +19,8 @@ const (
 	minSleep = 200 * time.Microsecond
 	// settleLimit is how long the end of a run waits for outstanding confirms and for the broker to read what was written.
 	settleLimit = 15 * time.Second
+	// blockedLimit is the same for a broker that blocks the connection, and hence reads nothing.
+	blockedLimit = 2 * time.Second
 	// maxSleepers is with how many connections each may hold a thread for its short sleeps.
 	maxSleepers = 64
 )
@@ -164,9 +166,15 @@ func (b *publishing) publish(stop <-chan struct{}) error {
 	}
 }
 
-// limitWrites is called when the run is over: the broker then has settleLimit for what is being written. A blocked broker reads
-// nothing.
-func (b *publishing) limitWrites() { _ = b.c.socket.SetWriteDeadline(time.Now().Add(settleLimit)) }
+// limitWrites is called when the run is over: the broker then has a limited time for what is being written.
+func (b *publishing) limitWrites() { _ = b.c.socket.SetWriteDeadline(time.Now().Add(b.limit())) }
+
+func (b *publishing) limit() time.Duration {
+	if b.blocked.Load() {
+		return blockedLimit
+	}
+	return settleLimit
+}
 
 func (b *publishing) count(n, now int64) {
 	b.counters.published.Add(n)
@@ -188,7 +196,7 @@ func (b *publishing) late(err error, stop <-chan struct{}) error {
 // end waits until the reader has got all confirms and the broker's agreement to close, so that all messages are known to have
 // reached the broker.
 func (b *publishing) end() error {
-	limit := time.NewTimer(settleLimit)
+	limit := time.NewTimer(b.limit())
 	defer limit.Stop()
 	for b.outstanding() {
 		select {

@@ -131,6 +131,7 @@ func (r *run) load(ctx context.Context, endpoints []endpoint) (*Report, error) {
 	m := newMeter(r, now)
 	err := r.watch(ctx, m, stop, published)
 	if err != nil {
+		m.failed = true
 		r.closeSockets()
 	}
 	<-published
@@ -143,6 +144,7 @@ func (r *run) load(ctx context.Context, endpoints []endpoint) (*Report, error) {
 	if err == nil {
 		select {
 		case err = <-r.failed: // while closing
+			m.failed = true
 		default:
 		}
 	}
@@ -175,6 +177,7 @@ func (r *run) watch(ctx context.Context, m *meter, stop chan struct{}, published
 		deadline = t.C
 	}
 	var drain *drain
+	interrupt := ctx.Done()
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
 	if r.o.Producers == 0 {
@@ -187,10 +190,14 @@ func (r *run) watch(ctx context.Context, m *meter, stop chan struct{}, published
 		select {
 		case err := <-r.failed:
 			return err
-		case <-ctx.Done():
+		case <-interrupt:
+			interrupt = nil
 			r.notice("interrupted")
 			m.interrupted = true
-			return nil
+			if published == nil {
+				return nil
+			}
+			stopPublishing()
 		case <-warm:
 			m.begin()
 			tick.Reset(r.o.ReportInterval)
@@ -203,7 +210,8 @@ func (r *run) watch(ctx context.Context, m *meter, stop chan struct{}, published
 			stopPublishing()
 		case <-published:
 			published = nil
-			if r.o.Consumers == 0 || !r.o.Drain && !r.o.Verify && r.o.Count == 0 {
+			wanted := r.o.Verify || !m.interrupted && (r.o.Drain || r.o.Count > 0)
+			if r.o.Consumers == 0 || !wanted {
 				return nil
 			}
 			drain = newDrain(r)

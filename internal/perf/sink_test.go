@@ -2,6 +2,7 @@ package perf
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -275,6 +276,31 @@ func TestRunTellsWhyTheBrokerCloses(t *testing.T) {
 		t.Fatalf("error %v, want the broker's CONNECTION_FORCED", err)
 	}
 }
+
+func TestRunInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSink(t)
+	s.count = true
+	o := sinkOptions(s)
+	o.Consumers, o.Confirm = 0, 100
+	ctx, cancel := context.WithCancel(t.Context())
+	o.ReportInterval, o.Progress = 10*time.Millisecond, writerFunc(func(b []byte) (int, error) {
+		cancel() // with the first interval
+		return len(b), nil
+	})
+	r, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Interrupted || r.Published.Total == 0 || r.Unconfirmed != 0 || r.ConnectionsCut != 0 {
+		t.Errorf("interrupted %t, published %d, unconfirmed %d, cut %d, want an orderly end",
+			r.Interrupted, r.Published.Total, r.Unconfirmed, r.ConnectionsCut)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 func TestRunNoBroker(t *testing.T) {
 	t.Parallel()
