@@ -1,5 +1,5 @@
 // Package policy says what policies make of queues and exchanges. A policy gives settings to everything in a vhost whose name
-// matches its pattern; an operator policy does the same with a few keys, on top, and can only tighten what others asked for.
+// matches its pattern; an operator policy does the same with a few keys, on top. Its numbers can only tighten what others ask for.
 //
 // [Validate] checks a policy before it is stored. [Compile] turns the policies of one vhost into a [Set], which says what applies
 // to a queue or exchange ([Set.ForQueue], [Set.ForExchange]). [QueueSettings] and [ExchangeSettings] put that together with the

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"math"
+
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
@@ -120,8 +122,8 @@ func QueueSettings(args wire.Table, e Effective) (Settings, Origins) {
 		SingleActiveConsumer: r.flag("x-single-active-consumer"),
 		Deduplication: Deduplication{
 			Enabled:   r.flag("x-message-deduplication"),
-			CacheSize: r.argument("x-cache-size", maxInt),
-			CacheTTL:  r.argument("x-cache-ttl", maxInt),
+			CacheSize: r.argument("x-cache-size", math.MaxInt64),
+			CacheTTL:  r.argument("x-cache-ttl", math.MaxInt64),
 			Header:    DefaultDeduplicationHeader,
 		},
 	}
@@ -144,10 +146,7 @@ func QueueSettings(args wire.Table, e Effective) (Settings, Origins) {
 	return s, r.origins
 }
 
-const (
-	maxInt      = 1<<63 - 1
-	maxPriority = 255
-)
+const maxPriority = 255
 
 // ExchangeConfig is what an exchange goes by.
 type ExchangeConfig struct {
