@@ -102,6 +102,7 @@ func (q *Queue) startLoad(b *memBlock) {
 		bytes += n.size
 	}
 	q.loading = true
+	q.loaded++
 	q.loads.Add(1)
 	go q.loadAll(jobs)
 }
@@ -121,9 +122,6 @@ func (q *Queue) loadAll(jobs []*loadJob) {
 	}
 }
 
-// loadRetry is the time between attempts to read from a log that cannot be read for the moment.
-var loadRetry = time.Second
-
 func (q *Queue) blockLoaded(j *loadJob) {
 	b := j.blk
 	if q.state == stateGone || q.state == stateStopped {
@@ -132,7 +130,7 @@ func (q *Queue) blockLoaded(j *loadJob) {
 	}
 	if j.err != nil {
 		q.logError("stored messages cannot be read for the moment, trying again", b, j.err)
-		time.AfterFunc(loadRetry, func() { q.post(&item{fn: func() { q.loading = false }}) })
+		time.AfterFunc(retryDelay, func() { q.post(&item{fn: func() { q.loading = false }}) })
 		return
 	}
 	q.loading = !j.last

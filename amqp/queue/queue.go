@@ -61,6 +61,7 @@ type Queue struct {
 	resident int64
 	held     []waiter // publishers of unstored messages kept waiting while memory is short
 	loading  bool
+	loaded   int // times that loading began
 	spilling int
 
 	mark        uint64 // durable: records below it count as delivered before after a crash
@@ -69,9 +70,10 @@ type Queue struct {
 	markTime    int64
 	redelivered uint64 // records below it, found at start, count as delivered before
 
-	deletes []block.Desc
-	dirty   []*memBlock
-	ticking bool
+	deletes   []block.Desc
+	undeleted []block.Desc // the log failed to delete them; a timer runs
+	dirty     []*memBlock
+	ticking   bool
 
 	state  state
 	parked *item // newest first, while state is statePrepared
@@ -464,7 +466,7 @@ func (q *Queue) release() {
 	}
 	q.held = nil
 	q.account(-q.resident)
-	q.idx, q.tail, q.cur, q.requeued, q.dirty, q.deletes = index{}, nil, nil, nil, nil, nil
+	q.idx, q.tail, q.cur, q.requeued, q.dirty, q.deletes, q.undeleted = index{}, nil, nil, nil, nil, nil, nil
 	q.readyN, q.unackedN, q.curOff = 0, 0, q.next
 	q.mem.queues.Delete(q)
 }
@@ -484,6 +486,7 @@ func (q *Queue) Stop() {
 		q.failGets()
 		if q.opts.Durable {
 			q.flushGone()
+			q.deleteAgain()
 			q.flushDeletes()
 			if q.idx.len() > 0 || q.next > 0 {
 				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: q.deliveredTo()})

@@ -260,8 +260,6 @@ func TestDamageIsLimited(t *testing.T) {
 
 // A log that cannot be read for the moment costs no messages.
 func TestLoadIsRetried(t *testing.T) {
-	defer func(d time.Duration) { loadRetry = d }(loadRetry)
-	loadRetry = time.Millisecond
 	l := newScriptLog()
 	q := newQueue(l, tiny())
 	for i := range uint64(30) {
