@@ -31,10 +31,10 @@
 // On 2 cores, shared with the benchmark itself and other work, on an ext4 virtual disk (BenchmarkOption, BenchmarkCommit,
 // TestDiskBound and TestBacklog with -store.flow); the default is named first:
 //
-//   - Flow of 50 MB/s of 64 KiB blocks, each deleted a second later, 330 to 490 commits/s: 300 MB on disk at most (50 MB
+//   - Flow of 50 MB/s of 64 KiB blocks, each deleted a second later, 330 to 490 commits/s: some 300 MB on disk at most (50 MB
 //     live, slack 192 MB), 24 to 31% of a core. Before the defaults were chosen, with memtables of 512 KiB to 4 MiB and value
-//     files of 16, 32 and 64 MiB: 275 to 340 MB and 27 to 36% of a core in eight runs of nine, without a trend; one run
-//     with 16 MiB reached 438 MB and 264 MB mapped. Mapped memory was 64 to 80 MB with 32 MiB, 96 to 121 MB with 64 MiB.
+//     files of 16, 32 and 64 MiB: 275 to 340 MB and 27 to 36% of a core in nine runs of ten, without a trend; one run
+//     with 16 MiB reached 438 MB and 264 MB mapped. Mapped memory was 45 to 80 MB with 32 MiB, 96 to 121 MB with 64 MiB.
 //   - Backlog of 750 MB in 12,000 blocks: written in 1.5 to 1.7 s, read and deleted in 0.3 to 0.8 s, below 200 MB on disk half
 //     a second later. Resident at most 83 MB private and 112 MB mapped; with pages given back every 100 ms instead of every
 //     32 MiB, 292 MB mapped.
