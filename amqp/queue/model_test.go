@@ -46,6 +46,7 @@ func (w *world) actions(faults bool) map[string]func(*rapid.T) {
 	a := map[string]func(*rapid.T){
 		"publish":    w.doPublish,
 		"publish2":   w.doPublish,
+		"trickle":    w.doTrickle,
 		"consume":    w.doConsume,
 		"settle":     w.doSettle,
 		"settle2":    w.doSettle,
@@ -84,6 +85,21 @@ func (w *world) doPublish(t *rapid.T) {
 			w.publish(rapid.IntRange(1, 3).Draw(t, "n"), 40<<10, 1, kind)
 		}
 		settled(w.q)
+	}
+}
+
+// doTrickle publishes messages one by one, each in a commit of its own.
+func (w *world) doTrickle(t *rapid.T) {
+	size := rapid.SampledFrom([]int{16, 500, 3000}).Draw(t, "size")
+	kind := rapid.SampledFrom([]string{"persistent", "mixed"}).Draw(t, "kind")
+	finish := rapid.Bool().Draw(t, "finish")
+	for range rapid.IntRange(1, 80).Draw(t, "n") {
+		w.publish(1, size, 1, kind)
+		settled(w.q)
+		w.log.claim(1 << 30)
+		if finish {
+			w.log.finish()
+		}
 	}
 }
 
@@ -280,9 +296,13 @@ func (w *world) doCommit(t *rapid.T) {
 // doFaults makes the log fail some ops, or none any more.
 func (w *world) doFaults(t *rapid.T) {
 	every := rapid.SampledFrom([]uint64{0, 1, 2, 5}).Draw(t, "every")
+	merges := rapid.Bool().Draw(t, "merges")
 	w.log.mu.Lock()
 	defer w.log.mu.Unlock()
 	w.log.fail = func(op *block.Op) error {
+		if merges && op.Kind == block.OpReplace {
+			return errDisk
+		}
 		if w.pace++; every > 0 && w.pace%every == 0 && op.Kind != block.OpBarrier {
 			w.markLost = w.markLost || op.Kind == block.OpMark
 			return errDisk

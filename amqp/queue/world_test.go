@@ -57,6 +57,7 @@ type world struct {
 	high      uint64 // above every offset delivered
 	failures  []string
 	pace      uint64 // of injected failures
+	barriers  int    // settlements that wait for the log
 	markLost  bool   // the log failed to store the delivered mark
 }
 
@@ -331,6 +332,14 @@ func (w *world) settle(c *receiver, list []*msg, outcome Outcome) {
 			s.Ranges = append(s.Ranges, Range{m.off, m.off})
 		}
 	}
+	if outcome == Ack && len(list)%2 == 0 {
+		w.barriers++
+		s.Done = func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.barriers--
+		}
+	}
 	w.mu.Unlock()
 	w.q.Settle(s)
 }
@@ -454,8 +463,8 @@ func (w *world) restart() {
 		w.failf("%d batches are not answered after the stop", len(w.open))
 	}
 	w.confirmed()
-	if w.flow != 0 {
-		w.failf("%d bytes of flow are missing after the stop", w.flow)
+	if w.flow != 0 || w.barriers != 0 {
+		w.failf("%d bytes of flow, %d settlements are missing after the stop", w.flow, w.barriers)
 	}
 	w.reopen(true)
 }
@@ -486,7 +495,7 @@ func (w *world) crash(done int) {
 	m := NewMemory(w.mem.Budget, w.mem.PerQueue)
 	m.floor = w.mem.floor
 	w.mem = m
-	w.open, w.completed, w.flow = map[*batch]bool{}, nil, 0
+	w.open, w.completed, w.flow, w.barriers = map[*batch]bool{}, nil, 0, 0
 	w.reopen(false)
 }
 
@@ -537,9 +546,9 @@ func (w *world) drain() {
 	if s, err := w.q.Status(); err != nil || s.Ready+s.Unacked != 0 || s.Resident != 0 {
 		w.failf("%+v, %v after everything was consumed", s, err)
 	}
-	if len(w.log.blocks)+len(w.log.gone) != 0 || w.mem.Resident() != 0 || len(w.open) != 0 || w.flow != 0 {
-		w.failf("left over: %d blocks, %d bitmaps, %d bytes, %d batches, %d bytes of flow",
-			len(w.log.blocks), len(w.log.gone), w.mem.Resident(), len(w.open), w.flow)
+	if len(w.log.blocks)+len(w.log.gone) != 0 || w.mem.Resident() != 0 || len(w.open) != 0 || w.flow+w.barriers != 0 {
+		w.failf("left over: %d blocks, %d bitmaps, %d bytes, %d batches, %d bytes of flow, %d settlements",
+			len(w.log.blocks), len(w.log.gone), w.mem.Resident(), len(w.open), w.flow, w.barriers)
 	}
 	w.q.call(func() {
 		if q := w.q; q.spilling != 0 || q.idx.len() != 0 || len(q.held) != 0 || q.loading {
