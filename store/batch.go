@@ -136,7 +136,9 @@ func (c *committer) flush() {
 	err := c.txnErr
 	if err == nil {
 		ts := c.s.version.Add(1)
+		c.s.writing.Lock()
 		err = c.txn.CommitAt(ts, nil)
+		c.s.writing.Unlock()
 		c.dirtyLSM = true
 		c.s.releaseVersions()
 	}

@@ -20,7 +20,6 @@ type committer struct {
 
 	// What was written since the last sync.
 	dirtyLSM, dirtyValues bool
-	lastSync              time.Time
 
 	// gone has the blocks with a stored bitmap, so that deleting a block writes a second tombstone only if there is something
 	// to delete. A queue that is consumed in order has one or two of them.
@@ -169,6 +168,7 @@ func (c *committer) complete(bytes int) {
 	st.commits.Add(1)
 	st.ops.Add(int64(len(c.group)))
 	st.bytes.Add(int64(bytes))
+	c.s.pager.touch(bytes)
 	for i, r := range c.group {
 		c.group[i] = result{}
 		if r.err != nil {

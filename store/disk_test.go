@@ -145,3 +145,57 @@ func TestDiskBound(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 }
+
+// TestBacklog builds a backlog of large blocks, takes it down again, and reports memory and disk. With -store.flow it is one of
+// 750 MB, as 5 million small messages are, and its memory is checked.
+func TestBacklog(t *testing.T) {
+	blocks := 400
+	if *long > 0 {
+		blocks = 12_000
+	}
+	s := openAt(t, Options{Dir: t.TempDir(), look: 100 * time.Millisecond})
+	defer closeStore(t, s)
+	f := &flow{s: s, t: t, op: put(1, 0, 1, 1, 64<<10-45)}
+	anon0, file0 := rss()
+	var maxAnon, maxFile int64
+	see := func() {
+		anon, file := rss()
+		maxAnon, maxFile = max(maxAnon, anon), max(maxFile, file)
+	}
+	start, cpu := time.Now(), cpuTime()
+	for f.next < uint64(blocks) {
+		if f.pending.Load() < 64 {
+			f.put()
+		} else {
+			see()
+			time.Sleep(time.Millisecond)
+		}
+	}
+	must(t, do(t, s, &block.Op{Kind: block.OpBarrier}))
+	t.Logf("%d blocks written in %v, %v of processor time", blocks, time.Since(start), cpuTime()-cpu)
+	start, cpu = time.Now(), cpuTime()
+	for f.oldest < f.next {
+		d := f.op.Desc
+		d.Base = f.oldest
+		if _, err := s.Load(1, d); err != nil {
+			t.Fatal(err)
+		}
+		f.remove(1)
+		if f.oldest%64 == 0 {
+			see()
+		}
+	}
+	must(t, do(t, s, &block.Op{Kind: block.OpBarrier}))
+	t.Logf("read and deleted in %v, %v of processor time", time.Since(start), cpuTime()-cpu)
+	t.Logf("memory: private %s + %s, mapped %s + %s", mb(anon0), mb(maxAnon-anon0), mb(file0), mb(maxFile-file0))
+	start = time.Now()
+	within(t, time.Minute, "too much on disk after the drain", func() bool {
+		u, err := s.diskUse()
+		must(t, err)
+		return u.all < 200<<20
+	})
+	t.Logf("below 200 MB after %v", time.Since(start))
+	if *long > 0 && maxAnon+maxFile > 300<<20 {
+		t.Errorf("resident memory reached %s", mb(maxAnon+maxFile))
+	}
+}

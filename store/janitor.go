@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// janitor does everything in the background on one goroutine: it deletes dropped queues, keeps the disk bounded (reclaim.go)
-// and gives memory-mapped pages back (pages).
+// janitor works in the background on one goroutine: it deletes dropped queues, and keeps the disk bounded (reclaim.go).
 type janitor struct {
 	mu    sync.Mutex
 	drops []uint64 // queues to delete, guarded by mu
 
 	wake    chan struct{} // has room for one
-	stop    chan struct{}
+	stop    chan struct{} // ends the pager, too
 	stopped chan struct{}
+}
+
+func (j *janitor) init() {
+	j.wake, j.stop, j.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
 // start begins the janitor's work. void are keys to delete first.
 func (j *janitor) start(s *Store, void [][]byte) {
-	j.wake, j.stop, j.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(j.stopped)
 		j.report(s, s.deleteKeys(void))

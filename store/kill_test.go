@@ -149,7 +149,7 @@ func (k *killer) merge(q uint64) *block.Op {
 // TestKill kills a process that uses a store, several times in a row, and checks after each time that every record that was
 // reported as stored, and not as possibly deleted, is there.
 func TestKill(t *testing.T) {
-	rounds := 6
+	rounds := 4
 	if testing.Short() {
 		rounds = 2
 	}

@@ -2,8 +2,13 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"math"
+	"path/filepath"
+	"runtime/debug"
 )
 
 // Badger's log files, the value log and the logs of memtables, are a header and a row of entries:
@@ -111,4 +116,24 @@ func appendLogEntry(buf []byte, e logEntry, meta byte) []byte {
 	buf = append(buf, e.raw[:len(e.raw)-crc32.Size]...)
 	buf[at] = meta
 	return binary.BigEndian.AppendUint32(buf, crc32.Checksum(buf[at:], castagnoli))
+}
+
+// withFile calls f with the content of a file up to its first hole, if the file exists. The content is mapped, and what the disk
+// cannot deliver is an error.
+func withFile(name string, f func(b []byte) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	b, unmap, err := mapFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unmap()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading %s: %v", filepath.Base(name), p)
+		}
+	}()
+	return f(b)
 }

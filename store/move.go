@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -72,38 +71,47 @@ func (m *mover) step(s *Store, budget int64) error {
 	return nil
 }
 
-// empty moves the live entries of a file away if they are few enough and fit in the budget, and returns their bytes. A file without any gives its
-// space back at once: Badger does so only if it has counted its garbage, and a crash makes it forget some.
-func (m *mover) empty(s *Store, name string, budget int64) (bytes int64, err error) {
-	b, unmap, err := mapFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer unmap()
-	var live []moved
-	var size int64
-	end, holes := scanLog(b, func(e logEntry) {
-		v, lookErr := s.versionOf(e.key)
-		if err = errors.Join(err, lookErr); v != e.version {
-			return
-		}
-		live = append(live, moved{slices.Clone(e.key), e.version, len(e.value)})
-		size += int64(len(e.raw))
+// inspection is what is found in a value-log file.
+type inspection struct {
+	live []moved
+	size int64 // bytes of the live entries
+	end  int64 // of the last entry
+	dead bool  // nothing is live, nothing is damaged, and nothing is behind the last entry
+}
+
+// inspect finds out what is live in a value-log file that Badger no longer writes to. What is dead stays dead.
+func (s *Store) inspect(name string) (in inspection, err error) {
+	err = withFile(name, func(b []byte) error {
+		var err error
+		end, holes := scanLog(b, func(e logEntry) {
+			v, lookErr := s.versionOf(e.key)
+			if err = errors.Join(err, lookErr); v != e.version {
+				return
+			}
+			in.live = append(in.live, moved{slices.Clone(e.key), e.version, len(e.value)})
+			in.size += int64(len(e.raw))
+		})
+		in.end = int64(end)
+		in.dead = err == nil && len(in.live) == 0 && len(holes) == 0 && end == len(b) && end > logHeaderLen
+		return err
 	})
+	return in, err
+}
+
+// empty moves the live entries of a file away if they are few enough and fit in the budget, and returns their bytes. A file
+// without any gives its space back at once: Badger does so only if it has counted its garbage, and a crash makes it
+// forget some.
+func (m *mover) empty(s *Store, name string, budget int64) (bytes int64, err error) {
+	in, err := s.inspect(name)
 	switch {
 	case err != nil:
 		return 0, err
-	case len(live) == 0 && len(holes) == 0 && end == len(b):
-		if end <= logHeaderLen {
-			return 0, nil
-		}
-		return 0, punch(name, logHeaderLen, int64(end))
-	case float64(size) > moveRatio*float64(len(b)) || size > budget:
+	case in.dead:
+		return 0, punch(name, logHeaderLen, in.end)
+	case float64(in.size) > moveRatio*float64(in.end) || in.size > budget:
 		return 0, nil
 	}
+	live := in.live
 	for len(live) > 0 {
 		n, batch := 0, 0
 		for n < len(live) && (n == 0 || batch+live[n].size <= moveBytes) {

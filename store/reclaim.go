@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +57,8 @@ func (r *reclaim) step() error {
 	written := s.stats.bytes.Load()
 	idle := written-r.written < 1<<20
 	r.written = written
-	s.releasePages()
 
-	collected, err := r.collect(s.deadRatio())
+	collected, err := r.collect()
 	if err != nil {
 		return err
 	}
@@ -83,6 +83,9 @@ func (r *reclaim) step() error {
 			return nil
 		}
 		r.deleted, r.padded = d, time.Now()
+		if s.FreeBytes() < s.opt.MinFree/2 {
+			return nil // the filling and the table made of it take space first
+		}
 		return s.pad()
 	}
 	r.stuck++
@@ -98,27 +101,68 @@ func (r *reclaim) step() error {
 // shorter than any entry, so that Badger has nothing to copy.
 func (s *Store) deadRatio() float64 { return 1 - 64/float64(s.opt.ValueFile) }
 
-// collect removes value-log files until none has the given share of garbage, and returns their number.
-func (r *reclaim) collect(ratio float64) (n int, err error) {
-	for {
+// collect removes dead value-log files and returns their number.
+//
+// A collection reads all of the file, and must not run beside a write, because it looks at the memtable's version without
+// regard to the writer. So the janitor reads the file itself first, and makes it a hole when it is really dead: then the
+// collection finds the end at once, and the writes that it holds up do not notice.
+func (r *reclaim) collect() (n int, err error) {
+	s := r.s
+	files, err := filepath.Glob(filepath.Join(s.values, "*.vlog"))
+	if err != nil {
+		return 0, err
+	}
+	counted, err := s.discards()
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(files, byAge)
+	for _, name := range files[:max(0, len(files)-1)] {
 		select {
-		case <-r.s.janitor.stop:
+		case <-s.janitor.stop:
 			return n, errEnding
 		default:
 		}
-		r.s.files.RLock()
-		err := r.s.db.RunValueLogGC(ratio)
-		r.s.files.RUnlock()
-		switch {
-		case err == nil:
-			n++
-			r.s.stats.gcRuns.Add(1)
-		case errors.Is(err, badger.ErrNoRewrite), errors.Is(err, badger.ErrRejected):
-			return n, nil
-		default:
+		fi, err := os.Stat(name)
+		if err != nil {
+			return n, ignoreMissing(err)
+		}
+		if float64(counted[fileID(name)]) < s.deadRatio()*float64(fi.Size()) {
+			continue
+		}
+		in, err := s.inspect(name)
+		if err != nil {
 			return n, err
 		}
+		if in.dead {
+			if err := punch(name, logHeaderLen, in.end); err != nil {
+				return n, err
+			}
+		}
+		ok, err := r.collectOne()
+		if err != nil || !ok {
+			return n, err
+		}
+		n++
 	}
+	return n, nil
+}
+
+// collectOne has Badger remove the file with the most garbage, if it is dead.
+func (r *reclaim) collectOne() (bool, error) {
+	s := r.s
+	s.files.RLock()
+	defer s.files.RUnlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	err := s.db.RunValueLogGC(s.deadRatio())
+	if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+		return false, nil
+	}
+	if err == nil {
+		s.stats.gcRuns.Add(1)
+	}
+	return err == nil, err
 }
 
 // releaseVersions lets compactions drop everything that is deleted or replaced by now.
@@ -160,29 +204,4 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-// releasePages gives back the memory of value-log pages that reads and writes have mapped. The data stays in the page cache.
-// Only the newest file is left alone: Badger writes to it, and maps it anew when it is full.
-func (s *Store) releasePages() {
-	s.files.Lock()
-	defer s.files.Unlock()
-	newest := ""
-	names, err := filepath.Glob(filepath.Join(s.values, "*.vlog"))
-	if err != nil {
-		return
-	}
-	for _, n := range names {
-		if newer(n, newest) {
-			newest = n
-		}
-	}
-	if len(names) < 2 {
-		return
-	}
-	if err := releasePages(s.values+"/", func(name string) bool {
-		return strings.HasSuffix(name, ".vlog") && newer(newest, name)
-	}); err != nil {
-		s.note(err)
-	}
 }

@@ -38,7 +38,7 @@ func (s *Store) openBadger() (db *badger.DB, damaged bool, err error) {
 	if err := s.manifestVersion(); err != nil {
 		return nil, false, err
 	}
-	for _, repair := range []func(*damage) error{s.repairKeys, s.repairLogs, s.repairTables} {
+	for _, repair := range []func(*damage) error{s.repairKeys, s.repairLogs, s.repairTables, s.trimDiscards} {
 		if err := repair(&d); err != nil {
 			return nil, d.found, err
 		}
@@ -141,43 +141,39 @@ func (s *Store) repairHeader(d *damage, name string) error {
 // repairMemtable writes the log of a memtable anew if there are entries behind a damaged place. The transactions' bounds are
 // given up: their sound entries count on their own.
 func (s *Store) repairMemtable(d *damage, name string) error {
-	b, unmap, err := mapFile(name)
-	if errors.Is(err, os.ErrNotExist) {
+	var out []byte
+	err := withFile(name, func(b []byte) error {
+		_, holes := scanLog(b, func(logEntry) {})
+		if len(holes) == 0 {
+			return nil
+		}
+		s.reportHoles(d, name, b, holes)
+		out = append(make([]byte, 0, len(b)), b[:logHeaderLen]...)
+		scanLog(b, func(e logEntry) {
+			if e.meta&metaTxnEnd == 0 {
+				out = appendLogEntry(out, e, e.meta&^metaTxn)
+			}
+		})
 		return nil
-	}
-	if err != nil {
+	})
+	if err != nil || out == nil {
 		return err
 	}
-	defer unmap()
-	_, holes := scanLog(b, func(logEntry) {})
-	if len(holes) == 0 {
-		return nil
-	}
-	s.reportHoles(d, name, b, holes)
-	out := append(make([]byte, 0, len(b)), b[:logHeaderLen]...)
-	scanLog(b, func(e logEntry) {
-		if e.meta&metaTxnEnd == 0 {
-			out = appendLogEntry(out, e, e.meta&^metaTxn)
-		}
-	})
 	return replaceFile(name, out)
 }
 
 // guardValues keeps Badger from cutting the newest value-log file off at a damaged entry when there are sound ones behind.
 func (s *Store) guardValues(d *damage, name string) error {
-	b, unmap, err := mapFile(name)
-	if errors.Is(err, os.ErrNotExist) {
+	end, damaged := 0, false
+	err := withFile(name, func(b []byte) error {
+		e, holes := scanLog(b, func(logEntry) {})
+		end, damaged = e, len(holes) > 0
+		s.reportHoles(d, name, b, holes)
 		return nil
-	}
-	if err != nil {
+	})
+	if err != nil || !damaged {
 		return err
 	}
-	defer unmap()
-	end, holes := scanLog(b, func(logEntry) {})
-	if len(holes) == 0 {
-		return nil
-	}
-	s.reportHoles(d, name, b, holes)
 	var id int
 	if _, err := fmt.Sscanf(filepath.Base(name), "%d.vlog", &id); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

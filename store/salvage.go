@@ -1,10 +1,9 @@
 package store
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,24 +30,20 @@ func (s *Store) salvage() error {
 }
 
 func (s *Store) salvageFile(name string) (n int, err error) {
-	b, unmap, err := mapFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer unmap()
-	scanLog(b, func(e logEntry) {
-		if err != nil || len(e.key) == 0 || e.key[0] != prefixBlock && e.key[0] != prefixPart || s.knows(e.key) {
-			return
-		}
-		txn := s.db.NewTransactionAt(math.MaxUint64, true)
-		defer txn.Discard()
-		if err = txn.Set(append([]byte(nil), e.key...), append([]byte(nil), e.value...)); err == nil {
-			err = txn.CommitAt(s.version.Add(1), nil)
-			n++
-		}
+	err = withFile(name, func(b []byte) error {
+		var err error
+		scanLog(b, func(e logEntry) {
+			if err != nil || len(e.key) == 0 || e.key[0] != prefixBlock && e.key[0] != prefixPart || s.knows(e.key) {
+				return
+			}
+			txn := s.db.NewTransactionAt(math.MaxUint64, true)
+			defer txn.Discard()
+			if err = txn.Set(bytes.Clone(e.key), bytes.Clone(e.value)); err == nil {
+				err = txn.CommitAt(s.version.Add(1), nil)
+				n++
+			}
+		})
+		return err
 	})
 	return n, err
 }

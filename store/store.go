@@ -52,7 +52,10 @@ type Store struct {
 	// of their memory maps are released.
 	files   sync.RWMutex
 	janitor janitor
+	pager   pager
 
+	// writing is held by the committer while it hands a transaction to Badger, and by a collection.
+	writing sync.Mutex
 	// loading is held for reading by Load, and for writing by Close: Badger must not be closed under a reader.
 	loading sync.RWMutex
 
@@ -122,12 +125,16 @@ func (s *Store) open() error {
 	c := &committer{s: s, gone: map[blockID]struct{}{}, sync: syncer{
 		lsm: s.opt.Dir, values: s.values, mem: map[string]*os.File{}, vlog: map[string]*os.File{},
 	}}
+	s.janitor.init()
+	s.pager.start(s, s.janitor.stop)
 	void, err := s.recover(c, clean)
 	if err == nil {
 		_, err = c.sync.sync(true)
 	}
 	if err != nil {
 		c.sync.close()
+		close(s.janitor.stop)
+		<-s.pager.stopped
 		return errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	go func() {
@@ -179,6 +186,7 @@ func (s *Store) Load(queue uint64, d block.Desc) ([]byte, error) {
 	}
 	if err == nil {
 		s.stats.loads.Add(1)
+		s.pager.touch(len(value))
 		return records, nil
 	}
 	if !errors.Is(err, block.ErrCorrupt) {
@@ -293,6 +301,7 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) close() {
 	defer close(s.done)
 	s.janitor.end()
+	<-s.pager.stopped
 	s.closed.Store(true)
 	close(s.stop)
 	<-s.stopped

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
 	if !set {
-		_ = flag.Set("rapid.checks", "20") // each opens the store several times
+		_ = flag.Set("rapid.checks", "8") // each opens the store several times
 	}
 	goleak.VerifyTestMain(m)
 }

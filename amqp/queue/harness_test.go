@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	if !set {
 		_ = flag.Set("rapid.checks", "60")
 	}
+	retryDelay = time.Millisecond
 	goleak.VerifyTestMain(m)
 }
 
@@ -207,27 +208,26 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 	return r
 }
 
-// kinds returns the kinds of the submitted ops that wait.
-func (l *scriptLog) kinds() (k []block.OpKind) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, op := range l.pending {
-		k = append(k, op.Kind)
-	}
-	return k
-}
-
-// settled waits until the runner of q has nothing to do but what needs the log or a timer.
+// settled waits until the runner of q has nothing to do but what needs the log or a timer: it has dispatched, and nothing was
+// or is being loaded for that.
 func settled(q *Queue) {
 	deadline := time.Now().Add(20 * time.Second)
-	for busy := true; busy; {
-		q.call(func() {}) // whatever came before it is handled, and dispatched before the next one
-		q.call(func() { busy = q.loading })
-		if busy {
-			if time.Now().After(deadline) {
-				panic("queue does not come to rest")
+	last := -1
+	for {
+		n := -1
+		q.call(func() {
+			if !q.lanes[0].loading {
+				n = q.loaded
 			}
+		})
+		if n >= 0 && n == last {
+			return
+		}
+		if last = n; n < 0 {
 			runtime.Gosched()
+		}
+		if time.Now().After(deadline) {
+			panic("queue does not come to rest")
 		}
 	}
 }

@@ -93,12 +93,6 @@ type index struct {
 func (x *index) len() int           { return len(x.blocks) - x.off }
 func (x *index) at(i int) *memBlock { return x.blocks[x.off+i] }
 func (x *index) push(b *memBlock)   { x.blocks = append(x.blocks, b) }
-func (x *index) last() *memBlock {
-	if x.len() == 0 {
-		return nil
-	}
-	return x.blocks[len(x.blocks)-1]
-}
 
 // find returns the position of the block that holds offset, or of the first one behind it.
 func (x *index) find(offset uint64) int {

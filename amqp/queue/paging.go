@@ -104,6 +104,7 @@ func (l *lane) startLoad(b *memBlock) {
 		bytes += n.size
 	}
 	l.loading = true
+	l.q.loaded++
 	l.q.loads.Add(1)
 	go l.q.loadAll(jobs)
 }
@@ -123,9 +124,6 @@ func (q *Queue) loadAll(jobs []*loadJob) {
 	}
 }
 
-// loadRetry is the time between attempts to read from a log that cannot be read for the moment.
-var loadRetry = time.Second
-
 func (q *Queue) blockLoaded(j *loadJob) {
 	b := j.blk
 	l := b.lane
@@ -135,7 +133,7 @@ func (q *Queue) blockLoaded(j *loadJob) {
 	}
 	if j.err != nil {
 		q.logError("stored messages cannot be read for the moment, trying again", b, j.err)
-		time.AfterFunc(loadRetry, func() { q.post(&item{fn: func() { l.loading = false }}) })
+		time.AfterFunc(retryDelay, func() { q.post(&item{fn: func() { l.loading = false }}) })
 		return
 	}
 	l.loading = !j.last

@@ -29,7 +29,8 @@ type Options struct {
 	MaxPriority uint8
 	// SingleActive has one consumer at a time get messages: the one that came first.
 	SingleActive bool
-	Settings     Settings
+	// Settings are those at the start; the zero value stands for NoSettings.
+	Settings Settings
 	// DeadLetter takes messages that the queue gives up while Settings.DeadLetters is set. It is called from the runner and must
 	// not block; it may publish to any queue.
 	DeadLetter func(*Letters)
@@ -75,6 +76,7 @@ type Queue struct {
 
 	resident int64
 	held     []waiter // publishers of unstored messages kept waiting while memory is short
+	loaded   int      // times that loading began
 	spilling int
 
 	mark        uint64 // durable: records below it count as delivered before after a crash
@@ -83,9 +85,10 @@ type Queue struct {
 	markTime    int64
 	redelivered uint64 // records below it, found at start, count as delivered before
 
-	deletes []block.Desc
-	dirty   []*memBlock
-	ticking bool
+	deletes   []block.Desc
+	undeleted []block.Desc // the log failed to delete them; a timer runs
+	dirty     []*memBlock
+	ticking   bool
 
 	state  state
 	parked *item // newest first, while state is statePrepared
@@ -112,6 +115,9 @@ func New(o Options) *Queue {
 		o.Memory = NewMemory(0, 0)
 	}
 	q := &Queue{opts: o, mem: o.Memory, markWindow: minMarkWindow, mark: implicitMark}
+	if o.Settings == (Settings{}) {
+		o.Settings = NoSettings
+	}
 	for i := range int(o.MaxPriority) + 1 {
 		q.lanes = append(q.lanes, newLane(q, i))
 	}
@@ -537,7 +543,7 @@ func (q *Queue) release() {
 		q.lanes[i] = newLane(q, i)
 		q.lanes[i].next, q.lanes[i].curOff = l.next, l.next
 	}
-	q.dirty, q.deletes, q.deadlines, q.drops = nil, nil, nil, nil
+	q.dirty, q.deletes, q.undeleted, q.deadlines, q.drops = nil, nil, nil, nil, nil
 	q.readyN, q.unackedN, q.readyBytes = 0, 0, 0
 	if q.alarm != nil {
 		q.alarm.Stop()
@@ -561,6 +567,7 @@ func (q *Queue) Stop() {
 		q.failGets()
 		if q.opts.Durable {
 			q.flushGone()
+			q.deleteAgain()
 			q.flushDeletes()
 			if mark, used := q.deliveredTo(); used {
 				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: mark})

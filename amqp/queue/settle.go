@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -204,12 +205,48 @@ const maxDeletes = 256
 func (q *Queue) flushDeletes() {
 	for len(q.deletes) > 0 {
 		n := min(len(q.deletes), maxDeletes)
-		remove := make([]block.Desc, n)
-		copy(remove, q.deletes)
+		d := &deletion{q: q}
+		d.op = block.Op{Kind: block.OpDelete, Queue: q.opts.ID, Remove: slices.Clone(q.deletes[:n]), Lazy: true, Owner: d}
 		q.deletes = q.deletes[n:]
-		q.opts.Log.Submit(&block.Op{Kind: block.OpDelete, Queue: q.opts.ID, Remove: remove, Lazy: true})
+		q.opts.Log.Submit(&d.op)
 	}
 	q.deletes = nil
+}
+
+// deletion is the owner of an OpDelete. What a full disk did not take is tried again, so that acknowledged messages do not come
+// back with the next start.
+type deletion struct {
+	q  *Queue
+	op block.Op
+}
+
+func (d *deletion) Claim(*block.Op) bool { return true }
+
+func (d *deletion) Done(_ *block.Op, err error) {
+	if err == nil {
+		return
+	}
+	d.q.post(&item{fn: func() { d.q.retry(d.op.Remove) }})
+}
+
+// retryDelay is the time between attempts at what the log cannot do for the moment.
+var retryDelay = time.Second
+
+// retry has remove deleted after a while.
+func (q *Queue) retry(remove []block.Desc) {
+	if q.state == stateGone || q.state == stateStopped {
+		return
+	}
+	q.undeleted = append(q.undeleted, remove...)
+	if len(q.undeleted) > len(remove) {
+		return // the timer runs
+	}
+	time.AfterFunc(retryDelay, func() { q.post(&item{fn: q.deleteAgain}) })
+}
+
+func (q *Queue) deleteAgain() {
+	q.deletes = append(q.deletes, q.undeleted...)
+	q.undeleted = nil
 }
 
 // goneDelay is how long acknowledgements of single messages stay in memory before they are written as bitmaps. Most blocks
@@ -251,7 +288,9 @@ func (q *Queue) flushGone() {
 			if s.live() == s.n && len(words) == len(gone) {
 				continue
 			}
-			q.opts.Log.Submit(&block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: words, Lazy: true})
+			o := &bitmap{blk: b, q: q}
+			o.op = block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: words, Lazy: true, Owner: o}
+			q.opts.Log.Submit(&o.op)
 			s.marked = true
 		}
 	}
@@ -287,4 +326,24 @@ func (b *memBlock) restore(words []uint64) {
 			b.failures[i] = uint32(w)
 		}
 	}
+}
+
+// bitmap is the owner of an OpGone. It is written again if the log fails.
+type bitmap struct {
+	q   *Queue
+	blk *memBlock
+	op  block.Op
+}
+
+func (o *bitmap) Claim(*block.Op) bool { return true }
+
+func (o *bitmap) Done(_ *block.Op, err error) {
+	if err == nil {
+		return
+	}
+	o.q.post(&item{fn: func() {
+		if o.q.state == stateOpen || o.q.state == statePrepared {
+			o.q.markDirty(o.blk)
+		}
+	}})
 }

@@ -84,6 +84,9 @@ var heartbeatFrame = wire.AppendHeartbeat(nil)
 
 // sendRaw sends bytes, which are copied.
 func (o *outbox) sendRaw(b []byte) {
+	if len(b) == 0 {
+		return
+	}
 	o.mu.Lock()
 	o.appendFrames(func(c []byte) []byte { return append(c, b...) })
 	o.unlockAndWrite()

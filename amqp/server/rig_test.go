@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"testing"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -16,7 +15,7 @@ import (
 // rig is a connection without a reader, for tests that play the reader: they feed it frames as if they had come in one read.
 // Routing is real; queues are what the test puts there, so that it decides when they answer.
 type rig struct {
-	t       testing.TB
+	t       tester
 	c       *conn
 	builder *routing.Builder
 	table   routing.Table
@@ -52,7 +51,7 @@ func (a rigAccess) CheckUserID(id []byte) error {
 	return nil
 }
 
-func newRig(t testing.TB, nc net.Conn) *rig {
+func newRig(t tester, nc net.Conn) *rig {
 	t.Helper()
 	srv, err := New(Options{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -158,3 +157,10 @@ func (q *takingQueue) Settle(s *queue.Settlement) {
 func (q *takingQueue) Wake(*queue.Consumer)          {}
 func (q *takingQueue) Consume(*queue.Consumer) error { return nil }
 func (q *takingQueue) Cancel(*queue.Consumer)        {}
+
+// tester is what testing.TB and rapid.T have in common.
+type tester interface {
+	fataler
+	Fatal(args ...any)
+	Cleanup(func())
+}
