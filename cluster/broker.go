@@ -57,6 +57,8 @@ type Broker struct {
 	mu      sync.RWMutex
 	running bool // states take effect on engines and routes
 	engines engines
+	// policies changes with the state, under mu.
+	policies policies
 	routes  routes
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
@@ -127,6 +129,7 @@ func (b *Broker) start() {
 		return q != nil && q.Leader == b.opts.NodeID
 	})
 	recovered := b.opts.Store.Recovered()
+	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.Queues() {
 		if q.Leader == b.opts.NodeID {
@@ -321,6 +324,9 @@ func (b *Broker) apply(old, new *meta.State, changes []meta.Change) {
 		switch e := c.Entity().(type) {
 		case *meta.Queue:
 			b.applyQueue(e, c.Deleted())
+		case *meta.Policy:
+			b.compilePolicies(new, e.VHost)
+			b.reconfigure(e.VHost)
 		case *meta.User:
 			forget = forget || !c.Created()
 		}

@@ -171,7 +171,7 @@ func TestRepeatsAreLocal(t *testing.T) {
 	if after := n.Meta().State().Index(); after != before {
 		t.Errorf("index went from %d to %d", before, after)
 	}
-	if got := strings.Count(n.logs.String(), "have no effect in this version"); got != 1 {
+	if got := strings.Count(n.logs.String(), "without a meaning here"); got != 1 {
 		t.Errorf("%d warnings, want 1", got)
 	}
 }

@@ -34,6 +34,7 @@ func (a *Access) DeclareQueue(s QueueSpec) (QueueInfo, error) {
 		if err := checkQueueEquivalence(q, &s, a.conn); err != nil {
 			return QueueInfo{}, err
 		}
+		h.Touch()
 		status, err := h.Status()
 		if errors.Is(err, queue.ErrGone) && attempt < maxDeclareAttempts {
 			continue // deleted since
@@ -74,6 +75,7 @@ func (a *Access) passiveQueue(r resource) (QueueInfo, error) {
 	if err != nil {
 		return QueueInfo{}, err
 	}
+	h.Touch()
 	status, err := h.Status()
 	if err != nil {
 		return QueueInfo{}, clientError(err, r)
@@ -147,7 +149,7 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 	}
 	if result.Created {
 		if keys := inertArguments(s.Arguments); len(keys) > 0 {
-			a.broker.log.Warn("queue arguments are stored but have no effect in this version",
+			a.broker.log.Warn("queue arguments without a meaning here are stored and ignored",
 				"vhost", r.vhost, "queue", r.name, "arguments", keys)
 		}
 	}
