@@ -34,9 +34,16 @@ func (t direct) Without(b Binding) Table {
 	return direct{t.keys.With(b.Key, &s), t.n - 1}
 }
 
-func (t direct) Match(buf []Destination, key, _ []byte) []Destination {
-	if s, ok := t.keys.GetBytes(key); ok {
-		return s.appendTo(buf)
+func (t direct) Basis() Basis { return ByKeys }
+
+func (t direct) Match(buf []Destination, m *Message) []Destination {
+	if s, ok := t.keys.GetBytes(m.Key); ok {
+		buf = s.appendTo(buf)
+	}
+	for _, key := range m.Extra {
+		if s, ok := t.keys.GetBytes(key); ok {
+			buf = s.appendTo(buf)
+		}
 	}
 	return buf
 }
@@ -59,4 +66,6 @@ func (t fanout) Without(b Binding) Table {
 	return fanout{s, t.n - 1}
 }
 
-func (t fanout) Match(buf []Destination, _, _ []byte) []Destination { return t.to.appendTo(buf) }
+func (t fanout) Basis() Basis { return ByKeys }
+
+func (t fanout) Match(buf []Destination, _ *Message) []Destination { return t.to.appendTo(buf) }

@@ -164,20 +164,22 @@ func valueMark(hash uint64, v wire.RawValue) (bit uint64, ok bool) {
 	return 0, false
 }
 
-func (t headers) Match(buf []Destination, _, content []byte) []Destination {
+func (t headers) Basis() Basis { return ByMessage }
+
+func (t headers) Match(buf []Destination, m *Message) []Destination {
 	if t.n == 0 {
 		return buf
 	}
-	m := readMessage(content)
-	if m == nil {
+	h := readHeaders(m.Headers)
+	if h == nil {
 		return buf
 	}
 	t.patterns.Each(func(_ uint64, p *pattern) bool {
-		if m.meets(p) {
+		if h.meets(p) {
 			buf = append(buf, p.to)
 		}
 		return true
 	})
-	m.release()
+	h.release()
 	return buf
 }

@@ -13,7 +13,9 @@ import (
 
 type dest uint64
 
-func (d dest) ID() uint64 { return uint64(d) }
+func (d dest) ID() uint64       { return uint64(d) }
+func (d dest) Identity() string { return fmt.Sprint("queue/q", uint64(d)) }
+func (d dest) Local() bool      { return d%2 == 0 }
 
 // model is the bindings of an exchange in a list, matched one by one.
 type model struct {
@@ -119,7 +121,7 @@ func naiveHeaders(args, h wire.Table) bool {
 
 func matched(t Table, key string, h wire.Table) []dest {
 	var to []dest
-	for _, d := range t.Match(nil, []byte(key), h.Encode()) {
+	for _, d := range t.Match(nil, &Message{Key: []byte(key), Headers: h.Encode()}) {
 		to = append(to, d.(dest))
 	}
 	slices.Sort(to)
@@ -161,7 +163,7 @@ func TestTablesAgainstModel(t *testing.T) {
 					table Table
 					model model
 				}
-				cur := version{Lookup(typ).New(), model{typ: typ}}
+				cur := version{Lookup(typ).New(nil), model{typ: typ}}
 				var history []version
 				for range rapid.IntRange(1, 40).Draw(t, "steps") {
 					next := version{model: model{typ, slices.Clone(cur.model.bindings)}}
@@ -212,7 +214,7 @@ func TestTablesAgainstModel(t *testing.T) {
 
 func TestTopicLongKeysMatchAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tab := Lookup(Topic).New()
+		tab := Lookup(Topic).New(nil)
 		for i, p := range rapid.SliceOfN(drawKey, 1, 20).Draw(t, "patterns") {
 			tab = tab.With(Binding{Key: p, To: dest(i)})
 		}
@@ -233,7 +235,7 @@ func TestTopicLongKeysMatchAlike(t *testing.T) {
 
 // Keys around the limit of the short form, and patterns that would take time exponential in the number of "#".
 func TestTopicManyWords(t *testing.T) {
-	tab := Lookup(Topic).New()
+	tab := Lookup(Topic).New(nil)
 	tab = tab.With(Binding{Key: "#", To: dest(1)})
 	tab = tab.With(Binding{Key: strings.Repeat("#.a.", 40) + "#", To: dest(2)})
 	tab = tab.With(Binding{Key: strings.Repeat("#.*.", 40) + "z", To: dest(3)})
@@ -270,7 +272,7 @@ func TestTopicTable(t *testing.T) {
 		{"*.*", []string{".", "a.", "a.b"}, []string{"a"}},
 		{"A.b", []string{"A.b"}, []string{"a.b"}},
 	} {
-		tab := Lookup(Topic).New().With(Binding{Key: c.pattern, To: dest(1)})
+		tab := Lookup(Topic).New(nil).With(Binding{Key: c.pattern, To: dest(1)})
 		for _, key := range c.yes {
 			if len(matched(tab, key, nil)) != 1 {
 				t.Errorf("pattern %q does not match %q", c.pattern, key)
@@ -307,7 +309,7 @@ func TestHeadersTable(t *testing.T) {
 		{nil, []wire.Table{a12[:1], a12, nil}, "yyy"},
 		{mode(nil, "any"), []wire.Table{a12[:1], a12, nil}, "nnn"},
 	} {
-		tab := Lookup(Headers).New().With(Binding{Arguments: c.args.Encode(), To: dest(1)})
+		tab := Lookup(Headers).New(nil).With(Binding{Arguments: c.args.Encode(), To: dest(1)})
 		got := ""
 		for _, h := range c.messages {
 			got += "ny"[len(matched(tab, "", h)):][:1]
@@ -316,12 +318,12 @@ func TestHeadersTable(t *testing.T) {
 			t.Errorf("binding %v: got %s, want %s", c.args, got, c.want)
 		}
 	}
-	tab := Lookup(Headers).New().With(Binding{To: dest(1)})
-	if got := tab.Match(nil, nil, []byte{9, 'a'}); len(got) != 0 {
+	tab := Lookup(Headers).New(nil).With(Binding{To: dest(1)})
+	if got := tab.Match(nil, &Message{Headers: []byte{9, 'a'}}); len(got) != 0 {
 		t.Errorf("malformed headers match %v", got)
 	}
 	first := wire.Table{{Name: "a", Value: wire.String("0")}, {Name: "a", Value: wire.String("1")}}
-	tab = Lookup(Headers).New().With(Binding{Arguments: a12[:1].Encode(), To: dest(1)})
+	tab = Lookup(Headers).New(nil).With(Binding{Arguments: a12[:1].Encode(), To: dest(1)})
 	if got := matched(tab, "", first); len(got) != 0 {
 		t.Errorf("the second of two fields with one name matches %v", got)
 	}
@@ -364,10 +366,10 @@ func TestCheckBinding(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	if got := strings.Join(Names(), " "); got != "direct fanout headers topic" {
+	if got := strings.Join(Names(), " "); got != "direct fanout headers topic x-consistent-hash x-local-random x-modulus-hash x-random" {
 		t.Errorf("types are %s", got)
 	}
-	if Lookup("x-unknown") != nil || Lookup("") != nil {
+	if Lookup("x-recent-history") != nil || Lookup("") != nil {
 		t.Error("unknown types are known")
 	}
 }
@@ -381,26 +383,26 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 	buf := make([]Destination, 0, 100)
 	h := wire.Table{{Name: "a", Value: wire.String("1")}, {Name: "b", Value: wire.Int32(1)}, {Name: "n", Value: wire.Double(1)}}.Encode()
+	m := &Message{Key: []byte("a.b.c"), Headers: h}
 	for _, typ := range Names() {
-		tab := Lookup(typ).New()
+		tab := Lookup(typ).New(nil)
 		for i := range 50 {
 			for _, key := range []string{"a.b.c", "a.*.c", "#.c", "*.#"} {
 				tab = tab.With(Binding{Key: key, Arguments: h, To: dest(i)})
 			}
-			if i == 20 && len(tab.Match(nil, []byte("a.b.c"), h)) == 0 {
+			if i == 20 && len(tab.Match(nil, m)) == 0 {
 				t.Fatalf("%s: no match", typ)
 			}
 		}
 		buf = make([]Destination, 0, tab.Len())
-		key := []byte("a.b.c")
-		if n := testing.AllocsPerRun(100, func() { tab.Match(buf, key, h) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { tab.Match(buf, m) }); n != 0 {
 			t.Errorf("%s: %v allocations", typ, n)
 		}
 	}
 }
 
 func benchmarkTable(typ string, n int) (Table, [][]byte, []byte) {
-	tab := Lookup(typ).New()
+	tab := Lookup(typ).New(nil)
 	keys := make([][]byte, n)
 	for i := range n {
 		key := fmt.Sprintf("region%d.device%d.temperature", i%17, i)
@@ -426,9 +428,11 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(fmt.Sprint(c.typ, "/", c.n), func(b *testing.B) {
 			tab, keys, h := benchmarkTable(c.typ, c.n)
 			buf := make([]Destination, 0, c.n)
+			m := &Message{Headers: h}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				tab.Match(buf, keys[i*7919%c.n], h)
+				m.Key = keys[i*7919%c.n]
+				tab.Match(buf, m)
 			}
 		})
 	}

@@ -113,17 +113,27 @@ func (n *topicNode) setChild(word string, child *topicNode) {
 	}
 }
 
-// Match needs no more than one visit per node of the trie, however many "#" the patterns have: it walks down with the set of
-// all positions in the key at which the words so far may end, instead of trying one position after the other.
-func (t topic) Match(buf []Destination, key, _ []byte) []Destination {
+func (t topic) Basis() Basis { return ByKeys }
+
+func (t topic) Match(buf []Destination, m *Message) []Destination {
 	if t.root == nil {
 		return buf
 	}
+	buf = t.root.matchKey(m.Key, buf)
+	for _, key := range m.Extra {
+		buf = t.root.matchKey(key, buf)
+	}
+	return buf
+}
+
+// matchKey needs no more than one visit per node of the trie, however many "#" the patterns have: it walks down with the set of
+// all positions in the key at which the words so far may end, instead of trying one position after the other.
+func (n *topicNode) matchKey(key []byte, buf []Destination) []Destination {
 	var k topicKey
 	if !k.split(key) {
-		return matchLong(t.root, key, buf)
+		return matchLong(n, key, buf)
 	}
-	return k.match(t.root, 1, buf)
+	return k.match(n, 1, buf)
 }
 
 // maxWords is the number of words up to which positions, one more than words, fit into a uint64.

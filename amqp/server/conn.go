@@ -96,8 +96,11 @@ func (c *conn) serve() {
 	if err == nil {
 		c.srv.shook()
 		err = c.read()
+		// Channels that wait for the client to read need not hope for long.
+		hurry := time.AfterFunc(c.opts.CloseTimeout, func() { c.end(errAborted) })
 		c.flush()
 		c.finish(err)
+		hurry.Stop()
 		return
 	}
 	c.finish(err)

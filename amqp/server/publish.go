@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/routing"
@@ -51,7 +52,7 @@ type routeMemo struct {
 	args      []byte // copy
 	parsed    wire.PublishArgs
 	vhost     *routing.VHost // routing state that the rest was found in; nil: not resolved
-	headers   bool           // the route depends on the headers
+	basis     exchange.Basis // of the route; ByChance only if it is not resolved
 	targets   []*routing.Queue
 	slots     []int  // positions of the targets in pending
 	epoch     uint64 // of slots: they hold as long as it is the publisher's
@@ -162,7 +163,7 @@ func (p *publisher) accept() error {
 		}
 		r.checkedIn = p.chunk
 	}
-	known := r.vhost == p.vhost && (!r.headers || p.props.unchanged) && len(p.props.keys) == 0
+	known := r.vhost == p.vhost && (r.basis == exchange.ByKeys || p.props.unchanged) && len(p.props.keys) == 0
 	var x *routing.Exchange
 	if !known {
 		if x = p.vhost.Exchange(r.exchange); x == nil {
@@ -181,11 +182,18 @@ func (p *publisher) accept() error {
 		}
 	}
 	if !known {
-		r.targets = p.vhost.Route(r.targets[:0], x, r.parsed.RoutingKey, p.props.keys, p.props.view.Headers)
-		r.headers = x.ByHeaders()
+		view := &p.props.view
+		r.targets, r.basis = p.vhost.RouteMessage(r.targets[:0], x, &exchange.Message{
+			Key:           r.parsed.RoutingKey,
+			Extra:         p.props.keys,
+			Headers:       view.Headers,
+			CorrelationID: view.CorrelationID,
+			MessageID:     view.MessageID,
+			Timestamp:     view.Timestamp,
+		})
 		r.epoch = 0
 		r.vhost = p.vhost
-		if len(p.props.keys) > 0 {
+		if len(p.props.keys) > 0 || r.basis == exchange.ByChance {
 			r.vhost = nil // this route is for this message only
 		}
 	}

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -23,6 +24,9 @@ var (
 // their dependence: a vhost before what is in it, both ends of a binding before the binding. Deleting one takes away what depends
 // on it, so that it makes no difference whether those changes come too, and in which order.
 type Builder struct {
+	// Node is the id of the node that routes: the queues that it leads are local. It is set before the first queue is put.
+	Node string
+
 	vhosts pmap.Strings[*VHost]
 	last   *Snapshot
 	dirty  bool
@@ -82,7 +86,7 @@ func (b *Builder) PutVHost(def *meta.VHost) {
 	typ := exchange.Lookup(exchange.Direct)
 	v := &VHost{
 		Def:      def,
-		standard: &Exchange{Def: x, typ: typ, table: typ.New(), node: &exchangeNode{id: b.newID()}},
+		standard: &Exchange{Def: x, typ: typ, table: typ.New(nil), node: &exchangeNode{id: b.newID()}},
 		fresh:    true,
 	}
 	b.freshVHosts = append(b.freshVHosts, v)
@@ -135,8 +139,8 @@ func (b *Builder) exchange(v *VHost, name string) *Exchange {
 	return x
 }
 
-// PutExchange adds an exchange, or changes the definition of one and keeps its bindings; if the type differs it is another
-// exchange and has none.
+// PutExchange adds an exchange, or changes the definition of one and keeps its bindings and what SetAlternate said; if the type
+// differs it is another exchange and has neither.
 func (b *Builder) PutExchange(def *meta.Exchange) error {
 	if b.look(def.VHost) == nil || def.Name == "" {
 		return fmt.Errorf("%w: vhost %q of exchange %q", ErrMissing, def.VHost, def.Name)
@@ -152,13 +156,46 @@ func (b *Builder) PutExchange(def *meta.Exchange) error {
 	x := b.exchange(v, def.Name)
 	if x == nil {
 		node := &exchangeNode{id: b.newID(), name: def.Name}
-		x = &Exchange{typ: typ, table: typ.New(), node: node, cache: newCache(typ), fresh: true}
+		x = &Exchange{typ: typ, table: typ.New(def.Arguments), node: node, cache: newCache(typ), fresh: true}
 		b.freshExchanges = append(b.freshExchanges, x)
 		v.exchanges = v.exchanges.With(def.Name, x)
 	}
+	if typ.ReadsArguments && x.Def != nil && !bytes.Equal(x.Def.Arguments, def.Arguments) {
+		x.table = typ.New(def.Arguments)
+		for _, bind := range x.node.out {
+			x.table = x.table.With(bind.compiled)
+		}
+	}
 	x.Def = def
-	x.alternate, x.hasAlternate = alternate(def.Arguments)
+	x.chooseAlternate()
 	return nil
+}
+
+// SetAlternate says which alternate exchange a policy gives to an exchange: none if ok is false. An argument of the exchange
+// comes before it. The default exchange has none.
+func (b *Builder) SetAlternate(vhost, name, alternate string, ok bool) error {
+	v := b.look(vhost)
+	if v == nil || name == "" || v.Exchange(name) == nil {
+		return fmt.Errorf("%w: exchange %q in vhost %q", ErrMissing, name, vhost)
+	}
+	policy := alternative{alternate, true}
+	if !ok {
+		policy = alternative{}
+	}
+	if v.Exchange(name).policy == policy {
+		return nil
+	}
+	x := b.exchange(b.vhost(vhost), name)
+	x.policy = policy
+	x.chooseAlternate()
+	return nil
+}
+
+// chooseAlternate sets what is in effect.
+func (x *Exchange) chooseAlternate() {
+	if x.alternate, x.hasAlternate = alternate(x.Def.Arguments); !x.hasAlternate {
+		x.alternate, x.hasAlternate = x.policy.name, x.policy.ok
+	}
 }
 
 // alternate returns the argument alternate-exchange. Arguments were checked when the exchange was declared, so what cannot be
@@ -209,7 +246,7 @@ func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 		old = nil
 	}
 	v = b.vhost(def.VHost)
-	q := &Queue{Def: def, Handle: h}
+	q := &Queue{Def: def, Handle: h, local: def.Leader == b.Node}
 	if old == nil {
 		q.id = b.newID()
 	} else {
@@ -217,9 +254,6 @@ func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 		for bind := q.in; bind != nil; bind = bind.next {
 			x := b.exchange(v, bind.from.name)
 			x.table = x.table.Without(bind.compiled)
-			if _, ok := bind.compiled.To.(*exchangeNode); ok {
-				x.links--
-			}
 		}
 		// Only when nothing leads to the old value any more: a table keeps the destination that it saw first.
 		for bind := q.in; bind != nil; bind = bind.next {
@@ -280,9 +314,6 @@ func (b *Builder) PutBinding(def meta.Binding) error {
 	}
 	*head = bind
 	x.table = x.table.With(bind.compiled)
-	if _, ok := to.(*exchangeNode); ok {
-		x.links++
-	}
 	return nil
 }
 

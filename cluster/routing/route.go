@@ -8,51 +8,54 @@ import (
 	"github.com/brokerd/brokerd/amqp/exchange"
 )
 
-// Route appends to buf the queues of a message that is published to x, each once, in an order that is always the same for the
-// same arguments and v. x must come from v. extra holds further routing keys (those of CC and BCC); headers is the content of the
-// message's header table, nil for none. Nothing of the arguments is kept.
-//
-// A binding to an exchange leads on from there, with the same keys and headers. An exchange without a single match (bindings to
-// exchanges count) leads to its alternate exchange, if that exists. No exchange is visited twice, so cycles end.
+// Route is RouteMessage for a message of which nothing but the routing keys and headers counts.
 func (v *VHost) Route(buf []*Queue, x *Exchange, key []byte, extra [][]byte, headers []byte) []*Queue {
+	buf, _ = v.RouteMessage(buf, x, &exchange.Message{Key: key, Extra: extra, Headers: headers})
+	return buf
+}
+
+// RouteMessage appends to buf the queues of a message that is published to x, each once. x must come from v. Nothing of m is
+// kept.
+//
+// A binding to an exchange leads on from there, with the same message. An exchange without a single match (bindings to exchanges
+// count) leads to its alternate exchange, if that exists. No exchange is visited twice, so cycles end.
+//
+// basis says for which messages the result, order included, is the same in v: for all with the same routing keys, for all that
+// also have the same properties, or for no other.
+func (v *VHost) RouteMessage(buf []*Queue, x *Exchange, m *exchange.Message) (queues []*Queue, basis exchange.Basis) {
 	if x == v.standard {
-		if len(extra) == 0 {
-			if q := v.QueueBytes(key); q != nil {
+		if len(m.Extra) == 0 {
+			if q := v.QueueBytes(m.Key); q != nil {
 				buf = append(buf, q)
 			}
-			return buf
+			return buf, exchange.ByKeys
 		}
 	} else if x.table.Len() == 0 && !x.hasAlternate {
-		return buf
+		return buf, exchange.ByKeys
 	}
 	var slot *atomic.Pointer[cached]
-	if x.cache != nil && len(extra) == 0 {
-		if slot = x.cache.slot(key); slot != nil {
-			if e := slot.Load(); e != nil && e.key == string(key) {
-				return append(buf, e.queues...)
+	if x.cache != nil && len(m.Extra) == 0 {
+		if slot = x.cache.slot(m.Key); slot != nil {
+			if e := slot.Load(); e != nil && e.key == string(m.Key) {
+				return append(buf, e.queues...), exchange.ByKeys
 			}
 		}
 	}
 	base := len(buf)
 	r := routers.Get().(*router)
-	buf = r.route(v, buf, x, message{key, extra, headers})
+	r.message = *m
+	buf, basis = r.route(v, buf, x)
 	// A route through other exchanges depends on their bindings too, and one that is empty on whether the alternate exchange exists.
 	if slot != nil && len(r.visit) == 1 && (len(buf) > base || !x.hasAlternate) {
-		remember(slot, key, buf[base:])
+		remember(slot, m.Key, buf[base:])
 	}
 	r.release()
-	return buf
+	return buf, basis
 }
 
-// message is what decides about the route.
-type message struct {
-	key     []byte
-	extra   [][]byte
-	headers []byte
-}
-
-// router is the working memory of one call of Route.
+// router is the working memory of one call of RouteMessage.
 type router struct {
+	message exchange.Message // a copy here, so that the caller's does not escape
 	matches []exchange.Destination
 	// visit holds the exchanges to visit, in order; those before the current one are done.
 	visit   []*Exchange
@@ -73,17 +76,20 @@ func (r *router) release() {
 	}
 	clear(r.visit) // they would keep old snapshots alive
 	r.visit = r.visit[:0]
+	r.message = exchange.Message{}
 	routers.Put(r)
 }
 
-func (r *router) route(v *VHost, buf []*Queue, first *Exchange, m message) []*Queue {
+func (r *router) route(v *VHost, buf []*Queue, first *Exchange) (queues []*Queue, basis exchange.Basis) {
 	base := len(buf)
 	r.known = 0
 	r.visit = append(r.visit, first)
 	for i := 0; i < len(r.visit); i++ {
 		x := r.visit[i]
 		start := len(buf)
-		r.match(v, x, m)
+		r.match(v, x)
+		// What leads from one exchange to the next is a match too, so the exchanges that were visited tell the whole basis.
+		basis = max(basis, x.table.Basis())
 		for _, d := range r.matches {
 			switch d := d.(type) {
 			case *Queue:
@@ -95,32 +101,29 @@ func (r *router) route(v *VHost, buf []*Queue, first *Exchange, m message) []*Qu
 		if len(r.matches) == 0 && x.hasAlternate {
 			r.enter(v.Exchange(x.alternate))
 		}
-		if i > 0 || x.typ.Repeats || len(m.extra) > 0 && !x.typ.IgnoresKey {
+		if i > 0 || x.typ.Repeats || len(r.message.Extra) > 0 {
 			buf = r.compact(buf, base, start)
 		}
 		clear(r.matches)
 	}
-	return buf
+	return buf, basis
 }
 
 // match sets matches to the destinations of x.
-func (r *router) match(v *VHost, x *Exchange, m message) {
-	r.matches = x.appendMatches(r.matches[:0], v, m.key, m.headers)
-	if !x.typ.IgnoresKey {
-		for _, key := range m.extra {
-			r.matches = x.appendMatches(r.matches, v, key, m.headers)
+func (r *router) match(v *VHost, x *Exchange) {
+	r.matches = r.matches[:0]
+	if x != v.standard {
+		r.matches = x.table.Match(r.matches, &r.message)
+		return
+	}
+	if q := v.QueueBytes(r.message.Key); q != nil {
+		r.matches = append(r.matches, q)
+	}
+	for _, key := range r.message.Extra {
+		if q := v.QueueBytes(key); q != nil {
+			r.matches = append(r.matches, q)
 		}
 	}
-}
-
-func (x *Exchange) appendMatches(buf []exchange.Destination, v *VHost, key, headers []byte) []exchange.Destination {
-	if x != v.standard {
-		return x.table.Match(buf, key, headers)
-	}
-	if q := v.QueueBytes(key); q != nil {
-		buf = append(buf, q)
-	}
-	return buf
 }
 
 // enter adds x to the exchanges to visit, unless it is nil or among them already.

@@ -78,12 +78,19 @@ type Queue struct {
 	Def    *meta.Queue
 	Handle queue.Handle
 
-	id uint64 // as a destination
-	in *binding
+	id    uint64 // as a destination
+	local bool
+	in    *binding
 }
 
 // ID is the number of the queue as a destination. It is not the ID of its definition, and not the same on all nodes.
 func (q *Queue) ID() uint64 { return q.id }
+
+// Identity is unique among the destinations of the vhost, and the same on all nodes.
+func (q *Queue) Identity() string { return "queue/" + q.Def.Name }
+
+// Local reports whether this node leads the queue, see Builder.Node.
+func (q *Queue) Local() bool { return q.local }
 
 // Exchange is an exchange with its bindings. It is immutable; a change makes a new one.
 type Exchange struct {
@@ -92,22 +99,22 @@ type Exchange struct {
 	typ   *exchange.Type
 	table exchange.Table
 	node  *exchangeNode
-	// alternate is the name of the alternate exchange if hasAlternate.
+	// alternate is the name of the alternate exchange if hasAlternate: that of the arguments, or else that of a policy.
 	alternate    string
 	hasAlternate bool
-	links        int    // bindings to exchanges
+	policy       alternative
 	cache        *cache // of a topic exchange, nil for others; made new with every change
 	fresh        bool   // see VHost.fresh
 }
 
+// alternative is the name of an alternate exchange, or that there is none.
+type alternative struct {
+	name string
+	ok   bool
+}
+
 // Bindings returns the number of bindings of which x is the source.
 func (x *Exchange) Bindings() int { return x.table.Len() }
-
-// ByHeaders reports whether the route of a message from x may depend on its headers, so that it cannot be remembered by its
-// routing key alone. Whatever leads on to other exchanges counts as such.
-func (x *Exchange) ByHeaders() bool {
-	return x.hasAlternate || x.links > 0 || x.Def != nil && x.Def.Type == "headers"
-}
 
 // Internal reports whether clients may not publish to x.
 func (x *Exchange) Internal() bool { return x.Def != nil && x.Def.Internal }
@@ -122,7 +129,9 @@ type exchangeNode struct {
 	out map[bindingID]*binding // owned by the builder
 }
 
-func (n *exchangeNode) ID() uint64 { return n.id }
+func (n *exchangeNode) ID() uint64       { return n.id }
+func (n *exchangeNode) Identity() string { return "exchange/" + n.name }
+func (n *exchangeNode) Local() bool      { return false }
 
 // Table holds the current snapshot. The zero value holds one without vhosts. It is safe for concurrent use.
 type Table struct{ current atomic.Pointer[Snapshot] }

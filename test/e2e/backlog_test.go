@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,8 +23,11 @@ func TestBacklog(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := startBroker(t)
+			var anon atomic.Int64
+			sample(t, 20*time.Millisecond, func() { anon.Store(max(anon.Load(), b.memory().anon)) })
 			publishBacklog(t, b, test.messages, test.bytes)
 			b.checkPeak(300 * mib)
+			t.Logf("of that not backed by files: at most %d MiB", anon.Swap(0)/mib)
 			b.stop()
 
 			begin := time.Now()
@@ -39,6 +43,7 @@ func TestBacklog(t *testing.T) {
 			}
 			consumeBacklog(t, b, test.messages, test.bytes)
 			b.checkPeak(300 * mib)
+			t.Logf("of that not backed by files: at most %d MiB", anon.Load()/mib)
 			b.stop()
 		})
 	}

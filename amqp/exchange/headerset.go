@@ -11,32 +11,32 @@ import (
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
-// message is the headers of one message, prepared for many comparisons.
-type message struct {
+// headerSet is the headers of one message, prepared for many comparisons.
+type headerSet struct {
 	// fields are sorted by hash, those of the same hash in the order of the table: of several fields with the same name only the
 	// first counts.
-	fields []messageField
+	fields []headerField
 	marks  uint64 // of all fields, see pattern.need
 }
 
-type messageField struct {
+type headerField struct {
 	hash  uint64 // of name
 	index int    // in the table
 	name  []byte
 	value wire.RawValue
 }
 
-// keptFields bounds the memory of a pooled message.
+// keptFields bounds the memory of a pooled headerSet.
 const keptFields = 1024
 
-var messages = sync.Pool{New: func() any { return new(message) }}
+var headerSets = sync.Pool{New: func() any { return new(headerSet) }}
 
-// readMessage prepares the content of a field table; nil if it is malformed. The result refers to content until release.
-func readMessage(content []byte) *message {
-	m := messages.Get().(*message)
+// readHeaders prepares the content of a field table; nil if it is malformed. The result refers to content until release.
+func readHeaders(content []byte) *headerSet {
+	m := headerSets.Get().(*headerSet)
 	sorted := true
 	err := wire.WalkTable(content, func(name []byte, v wire.RawValue) bool {
-		f := messageField{maphash.Bytes(headerSeed, name), len(m.fields), name, v}
+		f := headerField{maphash.Bytes(headerSeed, name), len(m.fields), name, v}
 		sorted = sorted && (f.index == 0 || m.fields[f.index-1].hash <= f.hash)
 		m.fields = append(m.fields, f)
 		m.marks |= nameMark(f.hash)
@@ -50,7 +50,7 @@ func readMessage(content []byte) *message {
 		return nil
 	}
 	if !sorted {
-		slices.SortFunc(m.fields, func(a, b messageField) int {
+		slices.SortFunc(m.fields, func(a, b headerField) int {
 			return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index))
 		})
 	}
@@ -58,17 +58,17 @@ func readMessage(content []byte) *message {
 }
 
 // release gives m back. Nothing of it may be used afterwards.
-func (m *message) release() {
+func (m *headerSet) release() {
 	if cap(m.fields) > keptFields {
 		return
 	}
 	clear(m.fields) // they refer to the message
 	m.fields, m.marks = m.fields[:0], 0
-	messages.Put(m)
+	headerSets.Put(m)
 }
 
 // meets reports whether the message is what the pattern asks for.
-func (m *message) meets(p *pattern) bool {
+func (m *headerSet) meets(p *pattern) bool {
 	if p.any {
 		if p.need&m.marks == 0 {
 			return false
@@ -84,7 +84,7 @@ func (m *message) meets(p *pattern) bool {
 	return !p.any
 }
 
-func (m *message) has(c *criterion) bool {
+func (m *headerSet) has(c *criterion) bool {
 	i := sort.Search(len(m.fields), func(i int) bool { return m.fields[i].hash >= c.hash })
 	for ; i < len(m.fields) && m.fields[i].hash == c.hash; i++ {
 		if string(m.fields[i].name) == c.name {
