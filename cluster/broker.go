@@ -59,7 +59,7 @@ type Broker struct {
 	engines engines
 	// policies changes with the state, under mu.
 	policies policies
-	routes  routes
+	routes   routes
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
 	routing routing.Table
