@@ -28,6 +28,11 @@ type Access struct {
 	vhost  string
 	conn   connection
 	grants grantCache
+	topics topicCache
+
+	channels int                        // open ones; guarded by usage.mu
+	revoked  atomic.Pointer[wire.Error] // why the connection must end, nil: it need not
+	named    atomic.Pointer[string]     // its name in events, set by Announce
 
 	// exclusive is read-locked while a queue of the connection is being declared, so that Close misses none.
 	exclusive sync.RWMutex
@@ -35,23 +40,63 @@ type Access struct {
 	owning    atomic.Bool // an exclusive queue was declared, or perhaps was
 }
 
-// Open gives a connection access to a vhost. connection is unique on this node and run, and not 0. Errors are 530: the vhost
-// does not exist, or the user has no permission entry in it.
+// Open gives a connection access to a vhost, and counts it until Close. id is unique on this node and run, and not 0. Errors are
+// 530: the vhost does not exist, it or the user has too many connections, or the user has no permission entry in it.
 func (b *Broker) Open(user *User, vhost string, id uint64) (*Access, error) {
-	s := b.state()
-	if s.VHost(vhost) == nil {
-		return nil, errNotAllowed("vhost %s not found", vhost)
-	}
-	if s.Permission(user.Name, vhost) == nil {
-		return nil, errNotAllowed("access to vhost '%s' refused for user '%s'", vhost, user.Name)
-	}
-	return &Access{
+	a := &Access{
 		broker: b,
 		user:   User{Name: user.Name, Tags: slices.Clone(user.Tags)},
 		vhost:  vhost,
 		conn:   connection{owner: b.owner, id: id},
-	}, nil
+	}
+	// A deletion of the vhost that this state does not show yet finds the connection among the open ones.
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := b.State()
+	if s.VHost(vhost) == nil {
+		return nil, errNotAllowed("vhost %s not found", vhost)
+	}
+	err := b.usage.connect(a, func() error {
+		if s.Permission(user.Name, vhost) == nil {
+			return errNotAllowed("access to vhost '%s' refused for user '%s'", vhost, user.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
+
+// Revoked returns the 320 with which the connection must be closed because its vhost or user was deleted since Open, nil if
+// there is no reason. Options.CloseConnections tells the server at once, but only about connections that the server has; it asks
+// here when it has added one. It never waits.
+func (a *Access) Revoked() error {
+	if e := a.revoked.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// OpenChannel counts a channel. The error is 530: the user has too many (SEMANTICS 2.1). It does not wait.
+func (a *Access) OpenChannel() error {
+	if err := a.broker.usage.openChannel(a); err != nil {
+		return err
+	}
+	a.broker.events.channel("channel.created", a)
+	return nil
+}
+
+// CloseChannel is the counterpart of a successful OpenChannel. It does not wait.
+func (a *Access) CloseChannel() {
+	if a.broker.usage.closeChannel(a) {
+		a.broker.events.channel("channel.closed", a)
+	}
+}
+
+// Announce says on the event exchange that the connection is open. details adds what the server knows, by RabbitMQ's names
+// (name, peer_host, peer_port, protocol, ...); it is called only if somebody listens, and not kept. It does not wait.
+func (a *Access) Announce(details func() wire.Table) { a.broker.events.connected(a, details) }
 
 // Routes returns the current routing state of the vhost, nil when the vhost is gone. It never waits.
 func (a *Access) Routes() *routing.VHost { return a.broker.routing.Load().VHost(a.vhost) }
@@ -64,12 +109,21 @@ func (a *Access) CheckPublish(exchange string) error {
 // impersonator is the tag of users who may publish in the name of others.
 const impersonator = "impersonator"
 
-// CheckUserID checks the user-id property of a message: it must be the user of the connection (SEMANTICS 9.5).
+// CheckUserID checks the user-id property of a message: it must be the user of the connection, unless that has at the moment the
+// tag impersonator (SEMANTICS 9.5). It never waits.
 func (a *Access) CheckUserID(userID []byte) error {
-	if string(userID) == a.user.Name || slices.Contains(a.user.Tags, impersonator) {
+	if string(userID) == a.user.Name || slices.Contains(a.tags(), impersonator) {
 		return nil
 	}
 	return errPrecondition("user_id property set to '%s' but authenticated user was '%s'", userID, a.user.Name)
+}
+
+// tags returns the user's tags: those in the state, or those of the login for a user who is not there.
+func (a *Access) tags() []string {
+	if u := a.broker.State().User(a.user.Name); u != nil {
+		return u.Tags
+	}
+	return a.user.Tags
 }
 
 // QueueForRead finds a queue for basic.consume and basic.get. Errors: 403 it may not be read, 404 it does not exist, 405 it
@@ -103,15 +157,22 @@ func (a *Access) checkExclusive(q *meta.Queue) error {
 	return nil
 }
 
-// Close deletes the connection's exclusive queues and returns when they are gone. If the cluster cannot agree on that now, the
+// Close gives back what the connection counts for, deletes its exclusive queues and returns when they are gone. If the cluster cannot agree on that now, the
 // broker goes on trying in the background. It is called once.
 func (a *Access) Close() {
 	a.exclusive.Lock()
 	a.closed = true
 	a.exclusive.Unlock()
+	defer a.broker.events.disconnected(a)
+	a.broker.usage.disconnect(a)
 	if a.owning.Load() {
 		a.broker.proposeUntilDone("delete exclusive queues", meta.EndOwner{Owner: a.conn.owner, Connection: a.conn.id})
 	}
+}
+
+// propose commits a change in the name of the connection's user.
+func (a *Access) propose(c meta.Command) (meta.Result, error) {
+	return a.broker.proposeAs(a.broker.ctx, a.user.Name, c)
 }
 
 // declareOwned runs propose, which may make a queue that belongs to the connection.

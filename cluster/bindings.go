@@ -54,14 +54,20 @@ func (a *Access) checkEnds(b *meta.Binding) error {
 	if b.Source == "" || to.kind == kindExchange && to.name == "" {
 		return errDefaultExchange
 	}
-	return a.check(opRead, resource{kindExchange, b.Source, a.vhost})
+	if err := a.check(opRead, resource{kindExchange, b.Source, a.vhost}); err != nil {
+		return err
+	}
+	if a.broker.topicPermissions.Load() == 0 {
+		return nil
+	}
+	return a.checkTopic(opRead, b.Source, []byte(b.RoutingKey))
 }
 
 func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	if err := a.checkEnds(b); err != nil {
 		return err
 	}
-	state := a.broker.state()
+	state := a.broker.State()
 	from, to := resource{kindExchange, b.Source, a.vhost}, destination(b)
 	x := state.Exchange(a.vhost, b.Source)
 	if x == nil {
@@ -88,7 +94,7 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	if state.Binding(b) != nil {
 		return nil
 	}
-	_, err := a.broker.propose(meta.Bind{Binding: *b})
+	_, err := a.propose(meta.Bind{Binding: *b})
 	return clientError(err, to)
 }
 
@@ -96,7 +102,7 @@ func (a *Access) unbind(b *meta.Binding) error {
 	if err := a.checkEnds(b); err != nil {
 		return err
 	}
-	state := a.broker.state()
+	state := a.broker.State()
 	if state.Binding(b) == nil {
 		return nil
 	}
@@ -108,6 +114,6 @@ func (a *Access) unbind(b *meta.Binding) error {
 			}
 		}
 	}
-	_, err := a.broker.propose(meta.Unbind{Binding: *b})
+	_, err := a.propose(meta.Unbind{Binding: *b})
 	return clientError(err, destination(b))
 }

@@ -41,6 +41,10 @@ type Options struct {
 	LoopbackUsers []string
 	// CommitTimeout bounds how long a client waits for a change of the metadata; 10 s if 0.
 	CommitTimeout time.Duration
+	// CloseConnections closes the client connections of this node that match, with 320 and the given explanation, because their
+	// vhost or user was deleted. It is called while the deletion takes effect: it must not wait, nor call the Broker. Connections
+	// that are still being opened are seen by Access.Revoked. May be nil.
+	CloseConnections func(match func(vhost, user string) bool, reason string)
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -52,6 +56,12 @@ type Broker struct {
 	meta        *meta.Group
 	owner       meta.Owner // this run of this node
 	credentials *credentials
+	usage       usage
+	events      events
+	// topicPermissions is the number of topic permissions in the state. It is changed before the state is current, so that a
+	// permission that was set is not overlooked.
+	topicPermissions atomic.Int64
+	admin            nameLocks
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex
@@ -91,7 +101,8 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Memory == nil {
 		o.Memory = queue.NewMemory(0, 0)
 	}
-	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials()}
+	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage()}
+	b.events.broker = b
 	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
 	b.routes.broker = b
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -114,6 +125,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.owner = meta.Owner{Node: o.NodeID, Incarnation: run.Incarnation}
 	b.start()
+	b.ensureEventExchange(ctx)
 	return b, nil
 }
 
@@ -137,8 +149,7 @@ func (b *Broker) start() {
 			led++
 		}
 	}
-	b.routes.rebuild(s)
-	b.routes.publish()
+	b.rebuild(s)
 	b.running = true
 	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,
 		"exchanges", s.NumExchanges(), "bindings", s.NumBindings())
@@ -186,13 +197,17 @@ func (b *Broker) ClusterName() string { return b.opts.ClusterName }
 // Meta returns the metadata group, for the admin API and for tests.
 func (b *Broker) Meta() *meta.Group { return b.meta }
 
-// state returns the latest state that took effect on this node. It never waits.
-func (b *Broker) state() *meta.State { return b.current.Load() }
+// State returns the latest state that took effect on this node, for the lists of the admin API. It never waits.
+func (b *Broker) State() *meta.State { return b.current.Load() }
 
-// propose commits a change.
-func (b *Broker) propose(c meta.Command) (meta.Result, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+// propose commits a change that nobody asked for.
+func (b *Broker) propose(c meta.Command) (meta.Result, error) { return b.proposeAs(b.ctx, "", c) }
+
+// proposeAs commits a change for the user actor, whose name goes into the events; empty stands for the broker itself.
+func (b *Broker) proposeAs(ctx context.Context, actor string, c meta.Command) (meta.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
 	defer cancel()
+	defer b.events.attribute(c, actor)()
 	return b.meta.Propose(ctx, c)
 }
 
@@ -252,7 +267,7 @@ func (b *Broker) unused(e *engine) {
 // deleteUnused deletes the queue of e unless a consumer comes in between.
 func (b *Broker) deleteUnused(e *engine) {
 	for wait := firstPause; ; {
-		_, err := b.deleteQueue(e.def, e.queue, true, false)
+		_, err := b.deleteQueue("", e.def, e.queue, true, false)
 		switch {
 		case err == nil:
 			e.gone()
@@ -304,59 +319,4 @@ func (b *Broker) look(r resource) (q *meta.Queue, h queue.Handle, departure <-ch
 		return q, e.queue, e.departure()
 	}
 	return q, b.engines.handle(q), nil
-}
-
-// apply makes a new state take effect: it is meta.Options.OnApply. It runs on the goroutine that applies the Raft log, before
-// proposers get their answer, and waits for nothing but b.mu, which is never held while waiting.
-func (b *Broker) apply(old, new *meta.State, changes []meta.Change) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer b.current.Store(new)
-	if !b.running {
-		return // start takes the state as a whole
-	}
-	if old == nil {
-		b.replace(new)
-		return
-	}
-	forget := false
-	for _, c := range changes {
-		switch e := c.Entity().(type) {
-		case *meta.Queue:
-			b.applyQueue(e, c.Deleted())
-		case *meta.Policy:
-			b.compilePolicies(new, e.VHost)
-			b.reconfigure(e.VHost)
-		case *meta.User:
-			forget = forget || !c.Created()
-		}
-		b.routes.change(c)
-	}
-	if forget {
-		b.credentials.forget()
-	}
-	b.routes.publish()
-}
-
-func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
-	if deleted {
-		b.engines.drop(q.ID)
-	} else if q.Leader == b.opts.NodeID {
-		b.engines.start(q, nil)
-	}
-}
-
-// replace makes a state take effect that has no known difference to the one before.
-func (b *Broker) replace(s *meta.State) {
-	b.credentials.forget()
-	for _, e := range b.engines.all() {
-		if s.QueueByID(e.def.ID) == nil {
-			b.engines.drop(e.def.ID)
-		}
-	}
-	for q := range s.Queues() {
-		b.applyQueue(q, false)
-	}
-	b.routes.rebuild(s)
-	b.routes.publish()
 }

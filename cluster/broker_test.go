@@ -30,6 +30,9 @@ type testNode struct {
 	store *store.Store
 	logs  *logBuffer
 	conns uint64
+
+	closingMu sync.Mutex
+	closing   []string // reasons for which connections of vhost "v" or user "u" were closed
 }
 
 // logBuffer collects log lines.
@@ -71,6 +74,13 @@ func (n *testNode) start() {
 		Store:         n.store,
 		LoopbackUsers: []string{"guest"},
 		Logger:        log,
+		CloseConnections: func(match func(vhost, user string) bool, reason string) {
+			n.closingMu.Lock()
+			defer n.closingMu.Unlock()
+			if match("v", "-") || match("-", "u") {
+				n.closing = append(n.closing, reason)
+			}
+		},
 	})
 	if err != nil {
 		n.t.Fatalf("broker: %v", err)

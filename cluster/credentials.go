@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,65 +16,104 @@ import (
 // ErrLoginRefused is what Authenticate's errors wrap. Their texts are for the log only.
 var ErrLoginRefused = errors.New("login refused")
 
-// maxCredentials bounds the cache of verified credentials, in entries of some 200 bytes.
+// maxCredentials bounds the cache of verified credentials, in entries of some 100 bytes.
 const maxCredentials = 4096
 
-// credentials remembers which user and password pairs were found right, because a password hash costs some 20 ms of a core
-// on purpose and clients that reconnect by the thousand would otherwise queue up for it. It holds digests that are keyed with
-// a secret of this process, and each counts only as long as the user's stored hash is the one it was verified against. Safe
-// for concurrent use.
+// credentials remembers which passwords were found right, because a password hash costs some 20 ms of a core on purpose and
+// clients that reconnect by the thousand would otherwise queue up for it. It holds digests, keyed with a secret of this process,
+// of a login together with the stored hash that it is verified against: once the user has another hash, the digest is another,
+// so no entry outlives the password. Safe for concurrent use.
 type credentials struct {
-	secret [32]byte
+	secret [sha256.Size]byte
+	check  func(u *meta.User, password string) bool // meta.VerifyPassword
 
 	mu    sync.Mutex
-	right map[[sha256.Size]byte][]byte // digest of user and password -> User.PasswordHash
+	right map[digest]struct{}
+	// running are the verifications under way: those who ask the same meanwhile share the answer.
+	running map[digest]*verification
+}
+
+// digest stands for a user name, a password, and the stored hash.
+type digest [sha256.Size]byte
+
+// verification is one run of a password hash. right is set before done is closed.
+type verification struct {
+	done  chan struct{}
+	right bool
 }
 
 func newCredentials() *credentials {
-	c := &credentials{right: make(map[[sha256.Size]byte][]byte)}
+	c := &credentials{
+		check:   meta.VerifyPassword,
+		right:   make(map[digest]struct{}),
+		running: make(map[digest]*verification),
+	}
 	rand.Read(c.secret[:]) // never fails
 	return c
 }
 
-func (c *credentials) digest(user, password string) (d [sha256.Size]byte) {
+// digest returns the digest of a login; u is what the state has under this name, nil for nothing.
+func (c *credentials) digest(name, password string, u *meta.User) (d digest) {
 	h := hmac.New(sha256.New, c.secret[:])
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(user)))
-	h.Write(n[:])
-	h.Write([]byte(user))
-	h.Write([]byte(password))
+	write := func(part []byte) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write(part)
+	}
+	write([]byte(name))
+	write([]byte(password))
+	if u != nil {
+		write([]byte(u.HashAlgorithm))
+		write(u.PasswordHash)
+	}
 	h.Sum(d[:0])
 	return d
 }
 
-// verify says whether password is u's; u is nil for an unknown user. Refusals are never cached, so that each costs the same.
-func (c *credentials) verify(u *meta.User, password string) bool {
-	if u == nil {
-		return meta.VerifyPassword(nil, password)
-	}
-	d := c.digest(u.Name, password)
+// verify says whether password is that of u, which is what the state has under name, nil for nothing. Refusals are not
+// remembered, and are shared while they are computed whether u exists or not, so that the time does not tell which.
+func (c *credentials) verify(name, password string, u *meta.User) bool {
+	d := c.digest(name, password, u)
 	c.mu.Lock()
-	known, ok := c.right[d]
-	c.mu.Unlock()
-	if ok && bytes.Equal(known, u.PasswordHash) {
+	if _, ok := c.right[d]; ok {
+		c.mu.Unlock()
 		return true
 	}
-	if !meta.VerifyPassword(u, password) {
-		return false
+	if v := c.running[d]; v != nil {
+		c.mu.Unlock()
+		<-v.done
+		return v.right
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	v := &verification{done: make(chan struct{})}
+	c.running[d] = v
+	c.mu.Unlock()
+
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.running, d)
+		if v.right {
+			c.remember(d)
+		}
+		close(v.done)
+	}()
+	v.right = c.check(u, password)
+	return v.right
+}
+
+// remember adds d, in the place of any other if there are too many. c.mu is held.
+func (c *credentials) remember(d digest) {
 	if len(c.right) >= maxCredentials {
-		for other := range c.right { // any will do
+		for other := range c.right {
 			delete(c.right, other)
 			break
 		}
 	}
-	c.right[d] = u.PasswordHash
-	return true
+	c.right[d] = struct{}{}
 }
 
-// forget drops everything, so that digests of deleted users do not stay for ever.
+// forget drops everything, so that digests of what was deleted or changed do not stay for ever.
 func (c *credentials) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,15 +124,20 @@ func (c *credentials) forget() {
 // must be. Errors wrap ErrLoginRefused and say why for the log; a refusal takes as long for unknown users as for wrong
 // passwords. It may take tens of milliseconds and more when many log in at once.
 func (b *Broker) Authenticate(user, password string, loopback bool) (*User, error) {
-	u := b.state().User(user)
-	right := b.credentials.verify(u, password)
+	u := b.State().User(user)
+	right := b.credentials.verify(user, password, u)
+	var err error
 	switch {
 	case u == nil:
-		return nil, fmt.Errorf("%w: unknown user '%s'", ErrLoginRefused, user)
+		err = fmt.Errorf("%w: unknown user '%s'", ErrLoginRefused, user)
 	case !right:
-		return nil, fmt.Errorf("%w: wrong password for user '%s'", ErrLoginRefused, user)
+		err = fmt.Errorf("%w: wrong password for user '%s'", ErrLoginRefused, user)
 	case !loopback && slices.Contains(b.opts.LoopbackUsers, user):
-		return nil, fmt.Errorf("%w: user '%s' can only connect via localhost", ErrLoginRefused, user)
+		err = fmt.Errorf("%w: user '%s' can only connect via localhost", ErrLoginRefused, user)
+	}
+	b.events.authenticated(user, err)
+	if err != nil {
+		return nil, err
 	}
 	return &User{Name: u.Name, Tags: slices.Clone(u.Tags)}, nil
 }

@@ -11,6 +11,11 @@
 // that whoever was told of a queue can use it. Checking and proposing are separate functions, so that other front ends
 // can share the checks.
 //
+// What operators change (vhosts, users, permissions, policies, limits) goes the same way: methods of Broker check it, with an
+// [*ArgumentError] that says what is allowed, and propose it. Permissions, tags and limits are read from the current state
+// wherever they count, so that a change acts on open connections at once; connections whose vhost or user is deleted are
+// closed through [Options].CloseConnections. What happens is told on the exchange [EventExchange], if anything is bound to it.
+//
 // Concurrency: a Broker and an Access are safe for concurrent use. Reads (routes, permissions, identical redeclares) take
 // no lock and never wait for Raft. The apply hook runs in the goroutine of the Raft state machine and waits for nothing: work
 // that asks a queue engine is handed to goroutines that the Broker owns and Close waits for.

@@ -43,13 +43,13 @@ func (a *Access) DeclareExchange(s ExchangeSpec) error {
 	if err := a.check(opConfigure, r); err != nil {
 		return err
 	}
-	if x := a.broker.state().Exchange(a.vhost, s.Name); x != nil {
+	if x := a.broker.State().Exchange(a.vhost, s.Name); x != nil {
 		return checkExchangeEquivalence(x, &s)
 	}
 	if err := a.checkNewExchange(r, &s); err != nil {
 		return err
 	}
-	result, err := a.broker.propose(meta.DeclareExchange{Exchange: a.newExchange(&s)})
+	result, err := a.propose(meta.DeclareExchange{Exchange: a.newExchange(&s)})
 	if err != nil {
 		return clientError(err, r)
 	}
@@ -64,7 +64,7 @@ func (a *Access) passiveExchange(r resource) error {
 	if err := a.checkAny(r); err != nil {
 		return err
 	}
-	if a.broker.state().Exchange(a.vhost, r.name) == nil {
+	if a.broker.State().Exchange(a.vhost, r.name) == nil {
 		return errNotFound(r)
 	}
 	return nil
@@ -116,10 +116,10 @@ func (a *Access) DeleteExchange(name string, ifUnused bool) error {
 	if err := a.check(opConfigure, r); err != nil {
 		return err
 	}
-	if a.broker.state().Exchange(a.vhost, r.name) == nil {
+	if a.broker.State().Exchange(a.vhost, r.name) == nil {
 		return nil
 	}
-	_, err := a.broker.propose(meta.DeleteExchange{VHost: a.vhost, Name: r.name, IfUnused: ifUnused})
+	_, err := a.propose(meta.DeleteExchange{VHost: a.vhost, Name: r.name, IfUnused: ifUnused})
 	if errors.Is(err, meta.ErrNoExchange) {
 		return nil
 	}

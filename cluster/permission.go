@@ -78,7 +78,7 @@ const defaultExchangeName = "amq.default"
 
 // allowed says whether a's user has the permission op on the named exchange or queue at the moment.
 func (a *Access) allowed(op operation, name string) bool {
-	p := a.broker.state().Permission(a.user.Name, a.vhost)
+	p := a.broker.State().Permission(a.user.Name, a.vhost)
 	return p != nil && a.grants.of(p).patterns[op].match(name)
 }
 
@@ -103,4 +103,9 @@ func (a *Access) checkAny(r resource) error {
 		}
 	}
 	return a.check(opConfigure, r)
+}
+
+// matchBytes is match for a name in a buffer, which it does not keep.
+func (p *pattern) matchBytes(name []byte) bool {
+	return p.everything || p.expr != nil && p.expr.Match(name)
 }

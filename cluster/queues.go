@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -124,6 +125,17 @@ func (a *Access) checkNewQueue(r resource, s *QueueSpec) error {
 
 // makeQueue declares a queue that was not there a moment ago and returns the one that is there now.
 func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
+	ctx, cancel := context.WithTimeout(a.broker.ctx, a.broker.opts.CommitTimeout)
+	defer cancel()
+	done, err := a.broker.usage.declareQueue(ctx, r)
+	if err != nil {
+		// The last one that the limit allows may be this very queue, which somebody else has just declared.
+		if q := a.broker.State().Queue(r.vhost, r.name); q != nil {
+			return q, nil
+		}
+		return nil, err
+	}
+	defer done()
 	q := meta.Queue{
 		VHost:      a.vhost,
 		Name:       s.Name,
@@ -137,7 +149,7 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 	if !q.Durable {
 		q.Owner = a.conn.owner
 	}
-	propose := func() (meta.Result, error) { return a.broker.propose(meta.DeclareQueue{Queue: q}) }
+	propose := func() (meta.Result, error) { return a.propose(meta.DeclareQueue{Queue: q}) }
 	if q.Exclusive {
 		q.Connection = a.conn.id
 		declare := propose
@@ -170,14 +182,14 @@ func (a *Access) DeleteQueue(name string, ifUnused, ifEmpty bool) (messages int,
 	if err := a.checkExclusive(q); err != nil {
 		return 0, err
 	}
-	messages, err = a.broker.deleteQueue(q, h, ifUnused, ifEmpty)
+	messages, err = a.broker.deleteQueue(a.user.Name, q, h, ifUnused, ifEmpty)
 	return messages, clientError(err, r)
 }
 
-// deleteQueue deletes q if its queue engine h finds the conditions met. The engine holds the queue still from then until the
+// deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The engine holds the queue still from then until the
 // cluster has agreed, so that nothing gets in that the conditions would have forbidden, and nothing is lost when the cluster
 // does not agree. A crash in between leaves the queue as the metadata has it. Errors are those of queue.Handle and meta.
-func (b *Broker) deleteQueue(q *meta.Queue, h queue.Handle, ifUnused, ifEmpty bool) (messages int, err error) {
+func (b *Broker) deleteQueue(actor string, q *meta.Queue, h queue.Handle, ifUnused, ifEmpty bool) (messages int, err error) {
 	unlock := b.engines.lockDelete(q.ID)
 	defer unlock()
 	messages, err = h.PrepareDelete(ifUnused, ifEmpty)
@@ -187,7 +199,7 @@ func (b *Broker) deleteQueue(q *meta.Queue, h queue.Handle, ifUnused, ifEmpty bo
 	if err != nil {
 		return 0, err
 	}
-	_, err = b.propose(meta.DeleteQueue{VHost: q.VHost, Name: q.Name, ID: q.ID})
+	_, err = b.proposeAs(b.ctx, actor, meta.DeleteQueue{VHost: q.VHost, Name: q.Name, ID: q.ID})
 	switch {
 	case errors.Is(err, meta.ErrNoQueue): // it went with its owner, or its vhost
 		return messages, nil

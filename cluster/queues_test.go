@@ -110,7 +110,7 @@ func TestQueueNames(t *testing.T) {
 	if !regexp.MustCompile(`^my\.app-[A-Za-z0-9_-]{22}$`).MatchString(prefixed.Name) {
 		t.Errorf("name with prefix %q", prefixed.Name)
 	}
-	if q := n.state().Queue("/", prefixed.Name); q == nil || q.Arguments != nil {
+	if q := n.State().Queue("/", prefixed.Name); q == nil || q.Arguments != nil {
 		t.Errorf("stored as %+v, want no arguments", q)
 	}
 	long := fmt.Sprintf("%065d", 0)
@@ -148,7 +148,7 @@ func TestExclusiveQueue(t *testing.T) {
 	owner, other := n.connect(), n.connect()
 	_, err := owner.DeclareQueue(QueueSpec{Name: "kx", Exclusive: true, Durable: true})
 	must(t, err)
-	if q := n.state().Queue("/", "kx"); q.Durable {
+	if q := n.State().Queue("/", "kx"); q.Durable {
 		t.Error("an exclusive queue is durable")
 	}
 	h, err := owner.QueueForRead("kx")
@@ -298,7 +298,7 @@ func TestDeleteWithoutAgreement(t *testing.T) {
 	q, _ := n.find(resource{kindQueue, "q", "/"})
 	timeout := n.opts.CommitTimeout
 	n.opts.CommitTimeout = 1
-	_, err = n.deleteQueue(q, h, false, false)
+	_, err = n.deleteQueue("", q, h, false, false)
 	n.opts.CommitTimeout = timeout
 	if err == nil {
 		t.Fatal("deleted within a nanosecond")
@@ -330,7 +330,7 @@ func TestConcurrentDeclares(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := n.state().NumQueues(); got != 4 {
+	if got := n.State().NumQueues(); got != 4 {
 		t.Errorf("%d queues, want 4", got)
 	}
 	if got := len(n.engines.all()); got != 4 {
@@ -372,7 +372,7 @@ func TestRestart(t *testing.T) {
 		must(t, err)
 		publish(t, h, 3)
 	}
-	doomed := n.state().Queue("/", "doomed")
+	doomed := n.State().Queue("/", "doomed")
 	_, err := a.DeleteQueue("doomed", false, false)
 	must(t, err)
 	owner := n.owner
@@ -424,7 +424,7 @@ func TestCloseFinishesAutoDelete(t *testing.T) {
 		h.Cancel(c)
 	}
 	n.restart()
-	if got := n.state().NumQueues(); got != 0 {
+	if got := n.State().NumQueues(); got != 0 {
 		t.Errorf("%d of %d auto-delete queues are left", got, queues)
 	}
 }

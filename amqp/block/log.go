@@ -31,7 +31,9 @@ const (
 	OpBarrier
 )
 
-// Op is one entry of a group commit. The submitter must not change it, nor the bytes it refers to, until Done.
+// Op is one entry of a group commit. The submitter must not change it, nor the bytes it refers to, until Done; only the owner's
+// Claim may still set Desc and Records, so that a block grows until it is written. Before that the log may look at op, but
+// Desc.Size is a lower bound.
 type Op struct {
 	Kind    OpKind
 	Queue   uint64
@@ -54,7 +56,7 @@ type Op struct {
 
 // OpOwner is told about an op. Both methods are called from the log's goroutines and must not block.
 type OpOwner interface {
-	// Claim is called once, right before the op is written. If it returns false the op is dropped: it is not written, and
+	// Claim is called once, right before the op is written, and may complete the op (see Op). If it returns false the op is dropped: it is not written, and
 	// Done is not called.
 	Claim(op *Op) bool
 	// Done is called once the op is durable (as durable as the log's sync mode and Lazy promise), or with the error that

@@ -40,6 +40,9 @@ func (in *inbox) empty() bool { return in.head.Load() == nil }
 
 // drain returns everything pushed so far, oldest first.
 func (in *inbox) drain() *item {
+	if in.empty() {
+		return nil // a look does not take the cache line from the pushers
+	}
 	it := in.head.Swap(nil)
 	var first *item
 	for it != nil {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -145,6 +146,7 @@ func BenchmarkInbox(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(4)
 			stop, stopped := make(chan struct{}), make(chan struct{})
+			s, sum := &Settlement{Ranges: []Range{{0, 1}}}, uint64(0)
 			go func() {
 				defer close(stopped)
 				for {
@@ -152,19 +154,24 @@ func BenchmarkInbox(b *testing.B) {
 					case <-stop:
 						return
 					default:
-						for it := in.drain(); it != nil; it = it.next {
-							_ = it
+						it := in.drain()
+						if it == nil {
+							runtime.Gosched()
+						}
+						for ; it != nil; it = it.next {
+							sum += it.settle.Ranges[0].Last
 						}
 					}
 				}
 			}()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					in.push(&item{})
+					in.push(&item{settle: s})
 				}
 			})
 			close(stop)
 			<-stopped
+			_ = sum
 		})
 	}
 }

@@ -67,6 +67,11 @@ func BenchmarkRoute(b *testing.B) {
 	f, keys = benchVHost(b, 1000, exchange.Fanout)
 	v = f.commit()
 	run("fanout/1000", v, v.Exchange("x"), keys, 100)
+	for _, typ := range []string{exchange.ConsistentHash, exchange.ModulusHash, exchange.Random} {
+		f, keys = benchVHost(b, 16, typ)
+		v = f.commit()
+		run(typ+"/16", v, v.Exchange("x"), keys, 16)
+	}
 }
 
 // BenchmarkBinding measures one more binding, its removal and the two commits.

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
@@ -18,20 +19,75 @@ type model struct {
 	exchanges map[string]*meta.Exchange
 	queues    map[string]*meta.Queue
 	bindings  map[string]meta.Binding // by their printed form
+	policies  map[string]string       // alternate exchanges by exchange
 }
 
 func (m model) clone() model {
-	return model{maps.Clone(m.exchanges), maps.Clone(m.queues), maps.Clone(m.bindings)}
+	return model{maps.Clone(m.exchanges), maps.Clone(m.queues), maps.Clone(m.bindings), maps.Clone(m.policies)}
 }
 
-func (m model) matches(b meta.Binding, keys []string) bool {
-	switch m.exchanges[b.Source].Type {
-	case "direct":
-		return slices.Contains(keys, b.RoutingKey)
-	case "topic": // the keys of this test have one word
-		return b.RoutingKey == "#" || b.RoutingKey == "*" || slices.Contains(keys, b.RoutingKey)
+// matches returns the bindings of an exchange that a message follows.
+func (m model) matches(source string, keys []string) []meta.Binding {
+	typ := m.exchanges[source].Type
+	var out []meta.Binding
+	for _, b := range m.bindings {
+		if b.Source != source {
+			continue
+		}
+		ok := true // fanout, headers without arguments, and what chooses one of all bindings
+		switch typ {
+		case exchange.Direct:
+			ok = slices.Contains(keys, b.RoutingKey)
+		case exchange.Topic: // the keys of this test have one word
+			ok = b.RoutingKey == "#" || b.RoutingKey == "*" || slices.Contains(keys, b.RoutingKey)
+		}
+		if ok {
+			out = append(out, b)
+		}
 	}
-	return true // fanout, and headers without arguments
+	if typ == exchange.ConsistentHash || typ == exchange.ModulusHash {
+		return m.choose(source, out, keys)
+	}
+	return out
+}
+
+// choose returns the binding that a new table of the type would choose.
+func (m model) choose(source string, bindings []meta.Binding, keys []string) []meta.Binding {
+	x := m.exchanges[source]
+	table := exchange.Lookup(x.Type).New(x.Arguments)
+	ids := map[string]uint64{} // bindings of one destination have one ID
+	for _, b := range bindings {
+		to := modelDestination{binding: b}
+		if ids[to.Identity()] == 0 {
+			ids[to.Identity()] = uint64(len(ids) + 1)
+		}
+		to.id = ids[to.Identity()]
+		table = table.With(exchange.Binding{Key: b.RoutingKey, To: to})
+	}
+	msg := &exchange.Message{Key: []byte(keys[0]), CorrelationID: []byte(keys[0] + "id")}
+	for _, key := range keys[1:] {
+		msg.Extra = append(msg.Extra, []byte(key))
+	}
+	var out []meta.Binding
+	for _, d := range table.Match(nil, msg) {
+		out = append(out, d.(modelDestination).binding)
+	}
+	return out
+}
+
+// modelDestination is a destination that knows nothing of queues and exchanges.
+type modelDestination struct {
+	id      uint64
+	binding meta.Binding
+}
+
+func (d modelDestination) ID() uint64  { return d.id }
+func (d modelDestination) Local() bool { return false }
+func (d modelDestination) Identity() string {
+	if d.binding.DestinationKind == meta.ToQueue {
+		return "queue/" + d.binding.Destination
+	}
+	return "exchange/" + d.binding.Destination
 }
 
 // route walks the graph breadth first.
@@ -56,10 +112,7 @@ func (m model) route(first string, keys []string) []string {
 			continue
 		}
 		matched := false
-		for _, b := range m.bindings {
-			if b.Source != name || !m.matches(b, keys) {
-				continue
-			}
+		for _, b := range m.matches(name, keys) {
 			matched = true
 			if b.DestinationKind == meta.ToQueue {
 				result[b.Destination] = true
@@ -67,11 +120,28 @@ func (m model) route(first string, keys []string) []string {
 				enter(b.Destination)
 			}
 		}
-		if alt, ok := alternate(m.exchanges[name].Arguments); ok && !matched {
+		if alt, ok := m.alternate(name); ok && !matched {
 			enter(alt)
 		}
 	}
 	return slices.Sorted(maps.Keys(result))
+}
+
+// alternate returns the alternate exchange that counts.
+func (m model) alternate(name string) (string, bool) {
+	if alt, ok := alternate(m.exchanges[name].Arguments); ok {
+		return alt, true
+	}
+	alt, ok := m.policies[name]
+	return alt, ok
+}
+
+func (m model) deleteExchange(name string) {
+	delete(m.exchanges, name)
+	delete(m.policies, name)
+	m.deleteEnds(func(b meta.Binding) bool {
+		return b.Source == name || b.DestinationKind == meta.ToExchange && b.Destination == name
+	})
 }
 
 func (m model) deleteEnds(is func(meta.Binding) bool) {
@@ -90,7 +160,10 @@ func names(queues []*Queue) []string {
 var (
 	drawExchange = rapid.SampledFrom([]string{"e1", "e2", "e3", "e4", "e5"})
 	drawQueue    = rapid.SampledFrom(strings.Fields("q1 q2 q3 q4 q5 q6 q7 q8 q9 q10 q11 q12 q13 q14 q15 q16 q17 q18 q19 q20"))
-	drawKey      = rapid.SampledFrom([]string{"a", "b", "#", "*", "q1", "q2"})
+	drawType     = rapid.SampledFrom([]string{"direct", "fanout", "topic", "headers", "x-consistent-hash", "x-modulus-hash"})
+	// drawAlternate draws names of alternate exchanges.
+	drawAlternate = rapid.SampledFrom([]string{"", "e1", "e2", "e3", "missing"})
+	drawKey       = rapid.SampledFrom([]string{"a", "b", "#", "*", "q1", "q2"})
 )
 
 func drawBinding(t *rapid.T) meta.Binding {
@@ -112,7 +185,7 @@ func TestAgainstModel(t *testing.T) {
 		}
 		b := NewBuilder()
 		b.PutVHost(&meta.VHost{Name: "/"})
-		cur := version{b.Commit(), model{map[string]*meta.Exchange{}, map[string]*meta.Queue{}, map[string]meta.Binding{}}}
+		cur := version{b.Commit(), model{map[string]*meta.Exchange{}, map[string]*meta.Queue{}, map[string]meta.Binding{}, map[string]string{}}}
 		var history []version
 		nextID := uint64(0)
 		m := cur.model.clone()
@@ -127,18 +200,20 @@ func TestAgainstModel(t *testing.T) {
 			m.queues[name] = def
 		}
 		putExchange := func(name string) {
-			def := &meta.Exchange{VHost: "/", Name: name, Type: rapid.SampledFrom([]string{"direct", "fanout", "topic", "headers"}).Draw(t, "type")}
-			if rapid.Bool().Draw(t, "alternate") {
-				alt := rapid.SampledFrom([]string{"", "e1", "e2", "e3", "missing"}).Draw(t, "name")
-				def.Arguments = wire.Table{{Name: "x", Value: wire.Void()}, {Name: "alternate-exchange", Value: wire.String(alt)}}.Encode()
+			def := &meta.Exchange{VHost: "/", Name: name, Type: drawType.Draw(t, "type")}
+			arguments := wire.Table{{Name: "x", Value: wire.Void()}}
+			if rapid.Bool().Draw(t, "by property") {
+				arguments = arguments.Set("hash-property", wire.String("correlation_id"))
 			}
+			if rapid.Bool().Draw(t, "alternate") {
+				arguments = arguments.Set("alternate-exchange", wire.String(drawAlternate.Draw(t, "name")))
+			}
+			def.Arguments = arguments.Encode()
 			if err := b.PutExchange(def); err != nil {
 				t.Fatal(err)
 			}
 			if old := m.exchanges[name]; old != nil && old.Type != def.Type {
-				m.deleteEnds(func(b meta.Binding) bool {
-					return b.Source == name || b.DestinationKind == meta.ToExchange && b.Destination == name
-				})
+				m.deleteExchange(name)
 			}
 			m.exchanges[name] = def
 		}
@@ -170,7 +245,7 @@ func TestAgainstModel(t *testing.T) {
 			}
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "op") {
+			switch rapid.IntRange(0, 10).Draw(t, "op") {
 			case 0:
 				putExchange(drawExchange.Draw(t, "exchange"))
 			case 1:
@@ -184,10 +259,7 @@ func TestAgainstModel(t *testing.T) {
 			case 3:
 				name := drawExchange.Draw(t, "exchange")
 				b.DeleteExchange("/", name)
-				delete(m.exchanges, name)
-				m.deleteEnds(func(b meta.Binding) bool {
-					return b.Source == name || b.DestinationKind == meta.ToExchange && b.Destination == name
-				})
+				m.deleteExchange(name)
 			case 4:
 				name := drawQueue.Draw(t, "queue")
 				b.DeleteQueue("/", name)
@@ -203,15 +275,25 @@ func TestAgainstModel(t *testing.T) {
 			case 6:
 				next := version{b.Commit(), m.clone()}
 				history, cur = append(history, cur), next
+			case 7:
+				name, alt, ok := drawExchange.Draw(t, "exchange"), drawAlternate.Draw(t, "alternate"), rapid.Bool().Draw(t, "policy")
+				err := b.SetAlternate("/", name, alt, ok)
+				if (err == nil) != (m.exchanges[name] != nil) {
+					t.Fatalf("policy for exchange %q: %v", name, err)
+				}
+				delete(m.policies, name)
+				if ok && err == nil {
+					m.policies[name] = alt
+				}
 			default:
 				putBinding(drawBinding(t))
 			}
 		}
 		history = append(history, version{b.Commit(), m})
 		keys := rapid.SliceOfN(drawKey, 1, 3).Draw(t, "keys")
-		var extra [][]byte
+		msg := &exchange.Message{Key: []byte(keys[0]), CorrelationID: []byte(keys[0] + "id")}
 		for _, key := range keys[1:] {
-			extra = append(extra, []byte(key))
+			msg.Extra = append(msg.Extra, []byte(key))
 		}
 		for i, ver := range history {
 			v := ver.snapshot.VHost("/")
@@ -227,7 +309,7 @@ func TestAgainstModel(t *testing.T) {
 					x.cache.lookups.Store(cacheWarmup - 1)
 				}
 				before := &Queue{}
-				got := v.Route([]*Queue{before}, x, []byte(keys[0]), extra, nil)
+				got, basis := v.RouteMessage([]*Queue{before}, x, msg)
 				if got[0] != before {
 					t.Fatalf("version %d: Route changed what was in the buffer", i)
 				}
@@ -240,8 +322,15 @@ func TestAgainstModel(t *testing.T) {
 						t.Fatalf("version %d: queue %q is not the one of its snapshot", i, q.Def.Name)
 					}
 				}
-				if again := v.Route(nil, x, []byte(keys[0]), extra, nil); !slices.Equal(again, got[1:]) {
-					t.Fatalf("version %d: another order the second time", i)
+				other := &exchange.Message{Key: msg.Key, Extra: msg.Extra}
+				switch basis {
+				case exchange.ByMessage:
+					other = msg
+				case exchange.ByChance:
+					t.Fatalf("version %d: exchange %q leaves it to chance", i, name)
+				}
+				if again, _ := v.RouteMessage(nil, x, other); !slices.Equal(again, got[1:]) {
+					t.Fatalf("version %d: exchange %q, basis %d: another route the second time", i, name, basis)
 				}
 			}
 		}

@@ -340,13 +340,16 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 		f.bind("topic", "#", name)
 		f.bind("topic", "k.#", name)
 		f.bind("headers", "", name, match)
+		for _, typ := range []string{exchange.ConsistentHash, exchange.ModulusHash, exchange.Random, exchange.LocalRandom} {
+			f.bind(typ, "1", name)
+		}
 	}
 	f.must(f.PutBinding(meta.Binding{VHost: "/", Source: "topic", Destination: "direct", DestinationKind: meta.ToExchange, RoutingKey: "*"}))
 	v := f.commit()
 	buf := make([]*Queue, 0, 200)
 	key, headers := []byte("k"), wire.Table{match}.Encode()
 	extra := [][]byte{[]byte("cc"), []byte("k")}
-	for _, name := range []string{"", "direct", "fanout", "topic", "headers", "alternate"} {
+	for _, name := range append([]string{"", "alternate"}, exchange.Names()...) {
 		x := v.Exchange(name)
 		if name == "" {
 			key = []byte("q3")

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"fmt"
+
+	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster/meta"
+)
+
+// apply makes a new state take effect: it is meta.Options.OnApply. It runs on the goroutine that applies the Raft log, before
+// proposers get their answer, and waits for nothing but b.mu, which is never held while waiting.
+func (b *Broker) apply(old, new *meta.State, changes []meta.Change) {
+	for _, v := range b.takeEffect(old, new, changes) {
+		if b.opts.CloseConnections != nil {
+			b.opts.CloseConnections(v.match, v.reason)
+		}
+	}
+}
+
+// takeEffect brings everything on this node in line with a new state. It returns which connections must end.
+func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending []victims) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.current.Store(new)
+	if !b.running {
+		return nil // start takes the state as a whole
+	}
+	if old == nil {
+		return b.replace(new)
+	}
+	forget := false
+	for _, c := range changes {
+		switch e := c.Entity().(type) {
+		case *meta.Queue:
+			b.applyQueue(e, c.Deleted())
+		case *meta.Policy:
+			b.compilePolicies(new, e.VHost)
+			b.reconfigure(e.VHost)
+		case *meta.User:
+			forget = forget || !c.Created()
+			if c.Deleted() {
+				ending = append(ending, b.revoke(usersVictims(e.Name)))
+			}
+		case *meta.VHost:
+			if c.Deleted() {
+				ending = append(ending, b.revoke(vhostsVictims(e.Name)))
+			}
+		case *meta.TopicPermission:
+			if c.Created() {
+				b.topicPermissions.Add(1)
+			} else if c.Deleted() {
+				b.topicPermissions.Add(-1)
+			}
+		}
+		b.usage.follow(c)
+		b.routes.change(c)
+	}
+	if forget {
+		b.credentials.forget()
+	}
+	b.routes.publish()
+	b.events.follow(changes)
+	return ending
+}
+
+func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
+	if deleted {
+		b.engines.drop(q.ID)
+	} else if q.Leader == b.opts.NodeID {
+		b.engines.start(q, nil)
+	}
+}
+
+// replace makes a state take effect that has no known difference to the one before. It returns which connections must end.
+func (b *Broker) replace(s *meta.State) (ending []victims) {
+	before := b.State()
+	for v := range before.VHosts() {
+		if s.VHost(v.Name) == nil {
+			ending = append(ending, b.revoke(vhostsVictims(v.Name)))
+		}
+	}
+	for u := range before.Users() {
+		if s.User(u.Name) == nil {
+			ending = append(ending, b.revoke(usersVictims(u.Name)))
+		}
+	}
+	b.credentials.forget()
+	for _, e := range b.engines.all() {
+		if s.QueueByID(e.def.ID) == nil {
+			b.engines.drop(e.def.ID)
+		}
+	}
+	b.compileAllPolicies(s)
+	for q := range s.Queues() {
+		b.applyQueue(q, false)
+	}
+	for v := range s.VHosts() {
+		b.reconfigure(v.Name)
+	}
+	b.rebuild(s)
+	return ending
+}
+
+// rebuild makes anew what is derived from the state, apart from the engines.
+func (b *Broker) rebuild(s *meta.State) {
+	b.topicPermissions.Store(countTopicPermissions(s))
+	b.usage.rebuild(s)
+	b.routes.rebuild(s)
+	b.routes.publish()
+	b.events.look()
+}
+
+// victims are connections that must end because their vhost or user is gone.
+type victims struct {
+	match  func(vhost, user string) bool
+	reason string
+}
+
+func vhostsVictims(name string) victims {
+	return victims{
+		match:  func(vhost, _ string) bool { return vhost == name },
+		reason: fmt.Sprintf("vhost '%s' is deleted", name),
+	}
+}
+
+func usersVictims(name string) victims {
+	return victims{
+		match:  func(_, user string) bool { return user == name },
+		reason: fmt.Sprintf("user '%s' is deleted", name),
+	}
+}
+
+// revoke marks the connections, so that those that the server does not know yet end as well.
+func (b *Broker) revoke(v victims) victims {
+	b.usage.revoke(wire.Errorf(wire.ConnectionForced, "%s", v.reason), v.match)
+	return v
+}
