@@ -186,9 +186,9 @@ func (a *Access) DeleteQueue(name string, ifUnused, ifEmpty bool) (messages int,
 	return messages, clientError(err, r)
 }
 
-// deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The engine holds the queue still from then until the
-// cluster has agreed, so that nothing gets in that the conditions would have forbidden, and nothing is lost when the cluster
-// does not agree. A crash in between leaves the queue as the metadata has it. Errors are those of queue.Handle and meta.
+// deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The
+// engine holds the queue still from then until the cluster has agreed, so that nothing gets in that the conditions would have
+// forbidden, and nothing is lost when the cluster does not agree. A crash in between leaves the queue as the metadata has it. Errors are those of queue.Handle and meta.
 func (b *Broker) deleteQueue(actor string, q *meta.Queue, h queue.Handle, ifUnused, ifEmpty bool) (messages int, err error) {
 	unlock := b.engines.lockDelete(q.ID)
 	defer unlock()

@@ -97,7 +97,7 @@ func (b *Broker) reconfigure(vhost string) {
 // expired deletes a queue that was unused for too long. It is called by the queue's runner and does not wait.
 func (b *Broker) expired(e *engine) {
 	b.spawn(func() {
-		if _, err := b.deleteQueue(e.def, e.queue, true, false); err != nil {
+		if _, err := b.deleteQueue("", e.def, e.queue, true, false); err != nil {
 			b.log.Debug("expired queue not deleted", "vhost", e.def.VHost, "queue", e.def.Name, "error", err)
 			e.queue.Touch()
 		}
