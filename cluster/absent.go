@@ -62,3 +62,6 @@ func (a absent) PrepareDelete(bool, bool) (int, error) { return 0, a.err }
 func (a absent) Resume() {}
 
 func (a absent) Drop() {}
+
+// Touch implements queue.Handle.
+func (absent) Touch() {}

@@ -33,6 +33,9 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 		switch e := c.Entity().(type) {
 		case *meta.Queue:
 			b.applyQueue(e, c.Deleted())
+		case *meta.Policy:
+			b.compilePolicies(new, e.VHost)
+			b.reconfigure(e.VHost)
 		case *meta.User:
 			forget = forget || !c.Created()
 			if c.Deleted() {
@@ -87,8 +90,12 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 			b.engines.drop(e.def.ID)
 		}
 	}
+	b.compileAllPolicies(s)
 	for q := range s.Queues() {
 		b.applyQueue(q, false)
+	}
+	for v := range s.VHosts() {
+		b.reconfigure(v.Name)
 	}
 	b.rebuild(s)
 	return ending

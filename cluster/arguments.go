@@ -57,7 +57,7 @@ type argument struct {
 	key   string
 	check func(v wire.Value, all wire.Table) detail
 	types queueTypes // that take it
-	// inert arguments are stored, and compared on a redeclare, but nothing acts on them in this version.
+	// inert arguments are stored, and compared on a redeclare, but they have no meaning here.
 	inert bool
 }
 
@@ -67,22 +67,22 @@ type detail string
 // queueArguments are the known arguments in the order in which RabbitMQ checks and compares them (SEMANTICS 5.12). Others
 // are accepted, whatever their value.
 var queueArguments = []argument{
-	{"x-expires", checkExpires, classic | quorum, true},
-	{"x-message-ttl", checkTTL, classic | quorum, true},
-	{argDeadLetter, checkString, classic | quorum, true},
-	{argDeadLetterKey, checkDeadLetterKey, classic | quorum, true},
+	{"x-expires", checkExpires, classic | quorum, false},
+	{"x-message-ttl", checkTTL, classic | quorum, false},
+	{argDeadLetter, checkString, classic | quorum, false},
+	{argDeadLetterKey, checkDeadLetterKey, classic | quorum, false},
 	{"x-dead-letter-strategy", oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once"), quorum, false},
-	{"x-max-length", checkNotNegative, classic | quorum, true},
-	{"x-max-length-bytes", checkNotNegative, classic | quorum | stream, true},
+	{"x-max-length", checkNotNegative, classic | quorum, false},
+	{"x-max-length-bytes", checkNotNegative, classic | quorum | stream, false},
 	{"x-max-in-memory-length", checkNotNegative, quorum, false},
 	{"x-max-in-memory-bytes", checkNotNegative, quorum, false},
-	{"x-max-priority", checkMaxPriority, classic, true},
-	{"x-overflow", oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx"), classic | quorum, true},
-	{"x-queue-mode", checkMode, classic, false},
-	{"x-queue-version", checkVersion, classic, false},
-	{"x-single-active-consumer", checkBool, classic | quorum, true},
+	{"x-max-priority", checkMaxPriority, classic, false},
+	{"x-overflow", oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx"), classic | quorum, false},
+	{"x-queue-mode", checkMode, classic, true},
+	{"x-queue-version", checkVersion, classic, true},
+	{"x-single-active-consumer", checkBool, classic | quorum, false},
 	{argQueueType, checkType, classic | quorum | stream, false},
-	{"x-delivery-limit", checkDeliveryLimit, quorum, false},
+	{"x-delivery-limit", checkDeliveryLimit, classic | quorum, false},
 	{"x-consumer-disconnected-timeout", checkNotNegative, quorum, false},
 	{"x-delayed-retry-type", oneOf("invalid_delayed_retry_type", "disabled", "all", "failed", "returned"), quorum, false},
 	{"x-delayed-retry-min", checkPositive, quorum, false},
@@ -95,7 +95,7 @@ var queueArguments = []argument{
 	{"x-stream-filter-size-bytes", checkFilterSize, stream, false},
 	{"x-initial-cluster-size", checkPositive, stream, false},
 	{"x-queue-leader-locator", checkLocator, classic | quorum | stream, false},
-	{"x-queue-master-locator", checkLocator, classic, false},
+	{"x-queue-master-locator", checkLocator, classic, true},
 }
 
 // checkQueueArguments checks the arguments of a queue that does not exist yet.
@@ -151,7 +151,7 @@ func checkQueueType(r resource, s *QueueSpec) error {
 	return errPrecondition("queue type '%s' of %s is not available in this version", v.Str, r)
 }
 
-// inertArguments returns the arguments in args that have no effect in this version.
+// inertArguments returns the arguments in args that have no meaning here.
 func inertArguments(args wire.Table) (keys []string) {
 	for i := range queueArguments {
 		if a := &queueArguments[i]; a.inert {

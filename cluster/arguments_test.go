@@ -96,7 +96,7 @@ func TestQueueArguments(t *testing.T) {
 		}
 		check(c.args, text)
 	}
-	check(table("x-delivery-limit", 3), prefix+"x-delivery-limit' for queue 'ka' in vhost '/' of queue type rabbit_classic_queue")
+	check(table("x-max-age", "1D"), prefix+"x-max-age' for queue 'ka' in vhost '/' of queue type rabbit_classic_queue")
 	check(table("x-queue-type", "quorum", "x-max-priority", 3),
 		prefix+"x-max-priority' for queue 'ka' in vhost '/' of queue type rabbit_quorum_queue")
 	check(table("x-queue-type", "stream", "x-message-ttl", 3),

@@ -67,7 +67,9 @@ type Broker struct {
 	mu      sync.RWMutex
 	running bool // states take effect on engines and routes
 	engines engines
-	routes  routes
+	// policies changes with the state, under mu.
+	policies policies
+	routes   routes
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
 	routing routing.Table
@@ -139,6 +141,7 @@ func (b *Broker) start() {
 		return q != nil && q.Leader == b.opts.NodeID
 	})
 	recovered := b.opts.Store.Recovered()
+	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.Queues() {
 		if q.Leader == b.opts.NodeID {

@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/policy"
 )
 
 // engines are the queues that this node leads. The map changes only while a state takes effect, so whoever read-locks
@@ -21,6 +23,8 @@ type engines struct {
 type engine struct {
 	def   *meta.Queue
 	queue *queue.Queue
+	// settings are what arguments and policies make of the queue.
+	settings atomic.Pointer[policy.Settings]
 
 	// deleting is held from the engine's word that the queue may go until the cluster has agreed or refused, so that a
 	// second delete does not take the first one's outcome for granted.
@@ -41,6 +45,8 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 	}
 	e := &engine{def: q}
 	o := &s.broker.opts
+	set := s.broker.settingsOf(q)
+	e.settings.Store(set)
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
 		Name:       q.Name,
@@ -50,7 +56,13 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Recovered:  recovered,
 		Memory:     o.Memory,
 		OnUnused:   func() { s.broker.unused(e) },
-		Logger:     o.Logger,
+		OnExpired:  func() { s.broker.expired(e) },
+
+		MaxPriority:  set.MaxPriority,
+		SingleActive: set.SingleActiveConsumer,
+		Settings:     engineSettings(set),
+		DeadLetter:   func(l *queue.Letters) { s.broker.deadLetter(e, l) },
+		Logger:       o.Logger,
 	})
 	s.byID[q.ID] = e
 }

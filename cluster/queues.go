@@ -35,6 +35,7 @@ func (a *Access) DeclareQueue(s QueueSpec) (QueueInfo, error) {
 		if err := checkQueueEquivalence(q, &s, a.conn); err != nil {
 			return QueueInfo{}, err
 		}
+		h.Touch()
 		status, err := h.Status()
 		if errors.Is(err, queue.ErrGone) && attempt < maxDeclareAttempts {
 			continue // deleted since
@@ -75,6 +76,7 @@ func (a *Access) passiveQueue(r resource) (QueueInfo, error) {
 	if err != nil {
 		return QueueInfo{}, err
 	}
+	h.Touch()
 	status, err := h.Status()
 	if err != nil {
 		return QueueInfo{}, clientError(err, r)
@@ -159,7 +161,7 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 	}
 	if result.Created {
 		if keys := inertArguments(s.Arguments); len(keys) > 0 {
-			a.broker.log.Warn("queue arguments are stored but have no effect in this version",
+			a.broker.log.Warn("queue arguments without a meaning here are stored and ignored",
 				"vhost", r.vhost, "queue", r.name, "arguments", keys)
 		}
 	}
@@ -184,9 +186,9 @@ func (a *Access) DeleteQueue(name string, ifUnused, ifEmpty bool) (messages int,
 	return messages, clientError(err, r)
 }
 
-// deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The engine holds the queue still from then until the
-// cluster has agreed, so that nothing gets in that the conditions would have forbidden, and nothing is lost when the cluster
-// does not agree. A crash in between leaves the queue as the metadata has it. Errors are those of queue.Handle and meta.
+// deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The
+// engine holds the queue still from then until the cluster has agreed, so that nothing gets in that the conditions would have
+// forbidden, and nothing is lost when the cluster does not agree. A crash in between leaves the queue as the metadata has it. Errors are those of queue.Handle and meta.
 func (b *Broker) deleteQueue(actor string, q *meta.Queue, h queue.Handle, ifUnused, ifEmpty bool) (messages int, err error) {
 	unlock := b.engines.lockDelete(q.ID)
 	defer unlock()

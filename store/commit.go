@@ -224,8 +224,31 @@ func (c *committer) fail(err error) {
 	}
 }
 
-// write puts the entries of op into the current transaction. An error means that nothing of op is written.
+// write puts the entries of op, and of the ops that go with it, into the current transaction. An error means that nothing of op is
+// written.
 func (c *committer) write(op *block.Op) error {
+	if len(op.With) == 0 {
+		return c.writeOne(op)
+	}
+	// Room for all of them, so that they get into one transaction. If they are too many, op goes first.
+	n, size := partsOf(op.Desc)+len(op.Remove), int64(c.s.opt.Inline)
+	for _, w := range op.With {
+		n += 1 + 2*len(w.Remove)
+		size += int64(8 * len(w.Gone))
+	}
+	c.room(min(n, c.s.maxEntries), min(size, c.s.maxBytes/2))
+	if err := c.writeOne(op); err != nil {
+		return err
+	}
+	for _, w := range op.With {
+		if err := c.writeOne(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *committer) writeOne(op *block.Op) error {
 	switch op.Kind {
 	case block.OpPut, block.OpReplace:
 		return c.writeBlock(op)

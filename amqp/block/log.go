@@ -47,6 +47,9 @@ type Op struct {
 	// written but not synced on their own account.
 	Lazy  bool
 	Owner OpOwner // may be nil
+	// With is stored in the same transaction as this op: both or none after a crash. The log does not look at their Owner, Lazy and
+	// With.
+	With []*Op
 
 	Next *Op // owned by the log between Submit and Done
 }

@@ -124,3 +124,12 @@ func Parse(b, tail []byte, r *Record) (int, error) {
 	}
 	return n, nil
 }
+
+// ArrivedOf returns the time of arrival (Unix milliseconds) of the record at the start of b.
+func ArrivedOf(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b[8:])) }
+
+// PriorityOf returns the priority of the record at the start of b.
+func PriorityOf(b []byte) uint8 { return b[5] }
+
+// SetDeadline changes the deadline of the record at the start of b, which nobody else may read meanwhile.
+func SetDeadline(b []byte, deadline int64) { binary.LittleEndian.PutUint64(b[16:], uint64(deadline)) }

@@ -36,6 +36,8 @@ type Handle interface {
 	Get(noAck bool) (piece Piece, remaining int, ok bool, err error)
 	// Purge removes all ready messages and returns their number.
 	Purge() (int, error)
+	// Touch tells a queue that expires when unused that it is being used.
+	Touch()
 	// Status reports counts.
 	Status() (Status, error)
 	// PrepareDelete checks the conditions and holds the queue still: what arrives from now on waits until Drop or Resume. It
@@ -61,6 +63,8 @@ type Publication struct {
 	Batch *Batch
 	// Seqs are the publish sequence numbers of the records, only when they are not Batch.First, Batch.First+1, ...
 	Seqs []uint64
+	// Source is what removes the records from where they come from. It is stored in one transaction with them if they are stored.
+	Source []*block.Op
 	// Flow gets the block's size back once the queue no longer holds it against the publisher. May be nil.
 	Flow Flow
 }
@@ -155,6 +159,7 @@ type Piece struct {
 	Count       int
 	Bytes       int // encoded bytes of the Count records, Tail included
 	Redelivered bool
+	Failures    uint32 // failed deliveries of each of the records so far, counted while the queue has a delivery limit
 }
 
 // Consumer is one basic.consume. The fields are set before Consume and not changed afterwards, except by the queue.
@@ -168,11 +173,12 @@ type Consumer struct {
 
 	// owned by the queue's runner
 	attached   bool
-	unacked    int  // deliveries not settled
-	blocked    bool // Reserve refused; Wake will come
-	waiting    bool // in the ready ring of its priority
-	slot       int  // where in the ring, see level
-	place      int  // where in Queue.consumers
+	joined     uint64 // order of arrival at the queue
+	unacked    int    // deliveries not settled
+	blocked    bool   // Reserve refused; Wake will come
+	waiting    bool   // in the ready ring of its priority
+	slot       int    // where in the ring, see level
+	place      int    // where in Queue.consumers
 	batch      []Piece
 	batchBytes int
 }

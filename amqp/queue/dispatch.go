@@ -54,23 +54,32 @@ func (q *Queue) handBatch(c *Consumer) {
 	c.batchBytes = 0
 }
 
-// take moves up to n ready messages, lowest offset first, to c.batch and returns how many. It stops early after maxTurn
-// bytes, and with q.stalled set when the next message is not in memory or may not be delivered yet.
+// take moves up to n ready messages to c.batch and returns how many: highest priority first, then lowest offset. It stops early
+// after maxTurn bytes, and with q.stalled set when the next message is not in memory or may not be delivered yet.
 func (q *Queue) take(c *Consumer, n int) (got int) {
+	for i := len(q.lanes) - 1; i >= 0 && got < n && !q.stalled; i-- {
+		if l := q.lanes[i]; l.ready > 0 {
+			got += l.take(c, n-got)
+		}
+	}
+	return got
+}
+
+func (l *lane) take(c *Consumer, n int) (got int) {
 	for got < n && c.batchBytes < maxTurn {
-		if !q.requeued.empty() {
-			k, ok := q.takeRequeued(c, n-got)
+		if !l.requeued.empty() {
+			k, ok := l.takeRequeued(c, n-got)
 			if !ok {
 				break
 			}
 			got += k
 			continue
 		}
-		b := q.current()
+		b := l.current()
 		if b == nil {
 			break
 		}
-		k := q.takeFresh(c, b, n-got)
+		k := l.takeFresh(c, b, n-got)
 		if k == 0 {
 			break
 		}
@@ -80,69 +89,71 @@ func (q *Queue) take(c *Consumer, n int) (got int) {
 }
 
 // takeRequeued takes from the lowest requeued range. ok is false when it has to wait for its block.
-func (q *Queue) takeRequeued(c *Consumer, n int) (k int, ok bool) {
-	r := q.requeued.popRun(n)
-	b := q.idx.at(q.idx.find(r.First))
+func (l *lane) takeRequeued(c *Consumer, n int) (k int, ok bool) {
+	r := l.requeued.popRun(n)
+	b := l.idx.at(l.idx.find(r.First))
 	if !b.resident() {
-		q.requeued.push(r)
-		q.load(b)
+		l.requeued.push(r)
+		l.load(b)
 		return 0, false
 	}
 	i := uint32(r.First - b.base)
-	again := q.wasDelivered(b, i)
+	again := l.q.wasDelivered(b, i)
+	count := b.failures[i]
 	k = 1
-	for k < n && r.First+uint64(k) <= min(r.Last, b.end()-1) && q.wasDelivered(b, i+uint32(k)) == again {
+	for k < n && r.First+uint64(k) <= min(r.Last, b.end()-1) && l.q.wasDelivered(b, i+uint32(k)) == again &&
+		b.failures[i+uint32(k)] == count {
 		k++
 	}
 	if rest := r.First + uint64(k); rest <= r.Last {
-		q.requeued.push(Range{rest, r.Last})
+		l.requeued.push(Range{rest, r.Last})
 	}
 	pos := b.position(i)
-	q.emit(c, b, i, k, pos, runLen(b, pos, k), again)
-	if q.requeued.empty() || q.requeued[0].First >= b.end() {
-		q.pageOut(b)
+	l.emit(c, b, i, k, pos, runLen(b, pos, k), again, count)
+	if l.requeued.empty() || l.requeued[0].First >= b.end() {
+		l.q.pageOut(b)
 	}
 	return k, true
 }
 
 // current returns the block of the next fresh message, with cur, curOff and curPos at that message; nil if there is none or
 // it is not in memory.
-func (q *Queue) current() *memBlock {
-	for q.curOff < q.next {
-		b := q.cur
-		if b == nil || q.curOff >= b.end() {
+func (l *lane) current() *memBlock {
+	for l.curOff < l.next {
+		b := l.cur
+		if b == nil || l.curOff >= b.end() {
 			if b != nil {
-				q.pageOut(b)
+				l.q.pageOut(b)
 			}
-			at := q.idx.find(q.curOff)
-			if at == q.idx.len() { // the rest was lost
-				q.curOff, q.cur = q.next, nil
+			at := l.idx.find(l.curOff)
+			if at == l.idx.len() { // the rest was lost
+				l.curOff, l.cur = l.next, nil
 				return nil
 			}
-			b = q.idx.at(at)
-			q.cur, q.curPos = b, 0
-			if q.curOff <= b.base {
-				q.curOff = b.base
+			b = l.idx.at(at)
+			l.cur, l.curPos = b, 0
+			if l.curOff <= b.base {
+				l.curOff = b.base
 			} else {
-				q.curPos = -1 // in the middle: find it when the block is in memory
+				l.curPos = -1 // in the middle: find it when the block is in memory
 			}
-			q.readAhead(b)
+			l.readAhead(b)
 		}
 		if b.dead {
-			q.curOff = b.end()
+			l.curOff = b.end()
 			continue
 		}
 		if !b.resident() {
-			q.load(b)
+			l.load(b)
 			return nil
 		}
-		i := uint32(q.curOff - b.base)
-		if q.curPos < 0 {
-			q.curPos = b.position(i)
+		i := uint32(l.curOff - b.base)
+		if l.curPos < 0 {
+			l.curPos = b.position(i)
 		}
 		if b.goneN > 0 && b.gone.has(i) {
-			q.curPos += recordLen(b, q.curPos)
-			q.curOff++
+			l.curPos += recordLen(b, l.curPos)
+			l.curOff++
 			continue
 		}
 		return b
@@ -151,19 +162,21 @@ func (q *Queue) current() *memBlock {
 }
 
 // takeFresh takes up to n messages from b, which current returned.
-func (q *Queue) takeFresh(c *Consumer, b *memBlock, n int) int {
-	i := uint32(q.curOff - b.base)
-	k := int(min(uint64(n), b.end()-q.curOff))
+func (l *lane) takeFresh(c *Consumer, b *memBlock, n int) int {
+	q := l.q
+	i := uint32(l.curOff - b.base)
+	k := int(min(uint64(n), b.end()-l.curOff))
+	serial := l.curOff & serialMask
 	if q.opts.Durable && b.persistent > 0 {
-		q.raiseMark()
-		if q.curOff >= q.mark {
+		q.raiseMark(serial)
+		if serial >= q.mark {
 			q.stalled = true
 			return 0
 		}
-		k = int(min(uint64(k), q.mark-q.curOff))
+		k = int(min(uint64(k), q.mark-serial))
 	}
-	if q.curOff < q.redelivered {
-		k = int(min(uint64(k), q.redelivered-q.curOff))
+	if serial < q.redelivered {
+		k = int(min(uint64(k), q.redelivered-serial))
 	}
 	if b.goneN > 0 {
 		for j := 1; j < k; j++ {
@@ -175,27 +188,45 @@ func (q *Queue) takeFresh(c *Consumer, b *memBlock, n int) int {
 	}
 	var size int
 	if i+uint32(k) == b.count {
-		size = len(b.buf) - q.curPos + len(b.tail)
+		size = len(b.buf) - l.curPos + len(b.tail)
 	} else {
-		size = runLen(b, q.curPos, k)
+		size = runLen(b, l.curPos, k)
 	}
 	if c.batchBytes+size > maxTurn && k > 1 { // only as much as fits
-		k, size = runWithin(b, q.curPos, k, maxTurn-c.batchBytes)
+		k, size = runWithin(b, l.curPos, k, maxTurn-c.batchBytes)
 	}
-	pos := q.curPos
-	q.curPos += size
-	q.curOff += uint64(k)
-	q.emit(c, b, i, k, pos, size, q.curOff <= q.redelivered)
+	pos := l.curPos
+	l.curPos += size
+	l.curOff += uint64(k)
+	count := b.failures[i]
+	if len(b.failures) > 0 { // counts from before a restart
+		for j := 1; j < k; j++ {
+			if b.failures[i+uint32(j)] != count {
+				l.curPos -= size
+				l.curOff -= uint64(k)
+				k, size = j, runLen(b, l.curPos, j)
+				l.curPos += size
+				l.curOff += uint64(k)
+				break
+			}
+		}
+	}
+	l.emit(c, b, i, k, pos, size, serial < q.redelivered, count)
 	return k
 }
 
 // emit adds a piece to c.batch and does the counting.
-func (q *Queue) emit(c *Consumer, b *memBlock, i uint32, k, pos, size int, redelivered bool) {
-	c.batch = append(c.batch, Piece{
+func (l *lane) emit(c *Consumer, b *memBlock, i uint32, k, pos, size int, redelivered bool, failures uint32) {
+	q := l.q
+	p := Piece{
 		Records: b.buf[pos:], Tail: b.tail, First: b.base + uint64(i), Count: k, Bytes: size, Redelivered: redelivered,
-	})
+	}
+	if q.set.DeliveryLimit >= 0 {
+		p.Failures = failures
+	}
+	c.batch = append(c.batch, p)
 	c.batchBytes += size
-	q.readyN -= k
+	l.unready(b, i, k)
 	if c.NoAck {
 		q.settleIn(b, i, i+uint32(k)-1)
 	} else {
@@ -205,7 +236,7 @@ func (q *Queue) emit(c *Consumer, b *memBlock, i uint32, k, pos, size int, redel
 }
 
 func (q *Queue) wasDelivered(b *memBlock, i uint32) bool {
-	return b.base+uint64(i) < q.redelivered || b.redelivered.has(i)
+	return (b.base+uint64(i))&serialMask < q.redelivered || b.redelivered.has(i)
 }
 
 // recordLen returns how many bytes the record at pos takes in b, its shared body included.

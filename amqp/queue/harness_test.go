@@ -216,7 +216,7 @@ func settled(q *Queue) {
 	for {
 		n := -1
 		q.call(func() {
-			if !q.loading {
+			if !q.lanes[0].loading {
 				n = q.loaded
 			}
 		})

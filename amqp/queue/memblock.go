@@ -7,6 +7,7 @@ import (
 // memBlock is a block in its place in the queue: offsets [base, base+count). It is owned by the runner. The bytes in buf are
 // appended to but never changed, so pieces that point into them can be read by connection writers and the log meanwhile.
 type memBlock struct {
+	lane   *lane
 	base   uint64
 	count  uint32
 	size   int   // bytes of all records, tail included
@@ -23,6 +24,15 @@ type memBlock struct {
 	gone        bitset // settled, or void
 	goneN       uint32
 	redelivered bitset // delivered before and requeued
+	// failures counts the failed deliveries of records, while the queue has a delivery limit. Most are missing: 0.
+	failures map[uint32]uint32
+
+	// minDeadline is the earliest deadline of the records that may expire, Unix milliseconds, 0 for none; heapAt is the position
+	// in the queue's deadline heap, from 1.
+	minDeadline int64
+	heapAt      int
+	mayExpire   bool     // some record has a deadline
+	dying       []*dying // records given up that are not yet safe elsewhere; they are gone from here on, but not in the log
 
 	persistent uint32 // records that must survive a restart
 	segs       []*segment

@@ -21,7 +21,7 @@ func (q *Queue) pageOut(b *memBlock) {
 		return
 	}
 	stored, unstored := q.mem.share()
-	if q.resident <= stored || q.near(b) {
+	if q.resident <= stored || b.lane.near(b) || q.countBytes && b.end() <= b.lane.curOff {
 		return
 	}
 	switch {
@@ -34,14 +34,14 @@ func (q *Queue) pageOut(b *memBlock) {
 }
 
 // near reports whether b is the block of the next fresh message or among those read ahead.
-func (q *Queue) near(b *memBlock) bool {
-	if b == q.cur && q.curOff < b.end() {
+func (l *lane) near(b *memBlock) bool {
+	if b == l.cur && l.curOff < b.end() {
 		return true
 	}
-	if b.end() <= q.curOff {
-		return !q.requeued.empty() && q.requeued[0].First >= b.base && q.requeued[0].First < b.end()
+	if b.end() <= l.curOff {
+		return !l.requeued.empty() && l.requeued[0].First >= b.base && l.requeued[0].First < b.end()
 	}
-	d := q.idx.find(b.base) - q.idx.find(q.curOff)
+	d := l.idx.find(b.base) - l.idx.find(l.curOff)
 	return d >= 0 && d < aheadBlocks && b.size < aheadBytes/2
 }
 
@@ -58,53 +58,55 @@ func (q *Queue) spillOut(b *memBlock) {
 
 // trim pages out everything that is over the queue's share, newest blocks first.
 func (q *Queue) trim() {
-	for i := q.idx.len() - 1; i >= 0; i-- {
-		if stored, _ := q.mem.share(); q.resident <= stored {
-			return
+	for _, l := range q.lanes {
+		for i := l.idx.len() - 1; i >= 0; i-- {
+			if stored, _ := q.mem.share(); q.resident <= stored {
+				return
+			}
+			q.pageOut(l.idx.at(i))
 		}
-		q.pageOut(q.idx.at(i))
 	}
 }
 
 // readAhead loads the blocks behind b that are not in memory, before consumers come to them.
-func (q *Queue) readAhead(b *memBlock) {
-	if q.loading {
+func (l *lane) readAhead(b *memBlock) {
+	if l.loading {
 		return
 	}
-	i := q.idx.find(b.base)
-	for j := i; j < min(i+aheadBlocks/2, q.idx.len()); j++ {
-		if n := q.idx.at(j); n.missing() {
-			q.startLoad(n)
+	i := l.idx.find(b.base)
+	for j := i; j < min(i+aheadBlocks/2, l.idx.len()); j++ {
+		if n := l.idx.at(j); n.missing() {
+			l.startLoad(n)
 			return
 		}
 	}
 }
 
 // load brings b, and some blocks behind it, into memory; take stalls until it is there.
-func (q *Queue) load(b *memBlock) {
-	q.stalled = true
-	if !q.loading {
-		q.startLoad(b)
+func (l *lane) load(b *memBlock) {
+	l.q.stalled = true
+	if !l.loading {
+		l.startLoad(b)
 	}
 }
 
 // startLoad loads b and the blocks behind it that are next in line.
-func (q *Queue) startLoad(b *memBlock) {
+func (l *lane) startLoad(b *memBlock) {
 	var jobs []*loadJob
 	bytes := 0
-	i := q.idx.find(b.base)
-	for last := min(i+aheadBlocks, q.idx.len()); i < last && bytes < aheadBytes; i++ {
-		n := q.idx.at(i)
-		if !n.missing() || n != b && n.end() <= q.curOff { // delivered and not settled: nobody asks for it
+	i := l.idx.find(b.base)
+	for last := min(i+aheadBlocks, l.idx.len()); i < last && bytes < aheadBytes; i++ {
+		n := l.idx.at(i)
+		if !n.missing() || n != b && n.end() <= l.curOff { // delivered and not settled: nobody asks for it
 			continue
 		}
 		jobs = append(jobs, newLoadJob(n))
 		bytes += n.size
 	}
-	q.loading = true
-	q.loaded++
-	q.loads.Add(1)
-	go q.loadAll(jobs)
+	l.loading = true
+	l.q.loaded++
+	l.q.loads.Add(1)
+	go l.q.loadAll(jobs)
 }
 
 // loadAll carries the jobs out on a goroutine of its own. Stop waits for it.
@@ -124,16 +126,17 @@ func (q *Queue) loadAll(jobs []*loadJob) {
 
 func (q *Queue) blockLoaded(j *loadJob) {
 	b := j.blk
+	l := b.lane
 	if q.state == stateGone || q.state == stateStopped {
-		q.loading = false
+		l.loading = false
 		return
 	}
 	if j.err != nil {
 		q.logError("stored messages cannot be read for the moment, trying again", b, j.err)
-		time.AfterFunc(retryDelay, func() { q.post(&item{fn: func() { q.loading = false }}) })
+		time.AfterFunc(retryDelay, func() { q.post(&item{fn: func() { l.loading = false }}) })
 		return
 	}
-	q.loading = !j.last
+	l.loading = !j.last
 	if !b.missing() {
 		return
 	}
@@ -150,31 +153,31 @@ func (q *Queue) blockLoaded(j *loadJob) {
 	q.logError("a stored block is damaged, messages may be lost", b, j.damage)
 	// Filling has not the lengths of what it stands for.
 	b.hintIdx, b.hintPos = 0, 0
-	if b == q.cur {
-		q.curPos = -1
+	if b == l.cur {
+		l.curPos = -1
 	}
 	for _, r := range j.lost {
 		if !b.dead {
-			q.lose(b, r[0], r[1])
+			l.lose(b, r[0], r[1])
 		}
 	}
 }
 
 // lose gives up the records [lo, hi] of b, which cannot be read. Deliveries of them that are out stay valid.
-func (q *Queue) lose(b *memBlock, lo, hi uint32) {
+func (l *lane) lose(b *memBlock, lo, hi uint32) {
 	first, last := b.base+uint64(lo), b.base+uint64(hi)
-	if last >= q.curOff {
-		from := uint32(max(first, q.curOff) - b.base)
-		q.readyN -= int(hi - from + 1 - b.gone.countRange(from, hi))
+	if last >= l.curOff {
+		from := uint32(max(first, l.curOff) - b.base)
+		l.count(-int(hi - from + 1 - b.gone.countRange(from, hi)))
 	}
 	var keep rangeHeap
-	for !q.requeued.empty() {
-		r := q.requeued.pop()
+	for !l.requeued.empty() {
+		r := l.requeued.pop()
 		if r.Last < first || r.First > last {
 			keep.push(r)
 			continue
 		}
-		q.readyN -= int(min(r.Last, last) - max(r.First, first) + 1)
+		l.count(-int(min(r.Last, last) - max(r.First, first) + 1))
 		if r.First < first {
 			keep.push(Range{r.First, first - 1})
 		}
@@ -182,6 +185,6 @@ func (q *Queue) lose(b *memBlock, lo, hi uint32) {
 			keep.push(Range{last + 1, r.Last})
 		}
 	}
-	q.requeued = keep
-	q.settleIn(b, lo, hi)
+	l.requeued = keep
+	l.q.settleIn(b, lo, hi)
 }

@@ -58,7 +58,7 @@ func (b *memBlock) replace(s *segment, others []*segment) {
 
 // markDirty has the bitmaps of b written soon.
 func (q *Queue) markDirty(b *memBlock) {
-	if b.goneN > 0 && len(b.segs) > 0 && !b.dirty {
+	if (b.goneN > 0 || len(b.failures) > 0) && len(b.segs) > 0 && !b.dirty {
 		b.dirty = true
 		q.dirty = append(q.dirty, b)
 		q.tick()
@@ -71,10 +71,10 @@ const maxSegments = 64
 // merge replaces the stored segments of b by one when there are many of them, so that a backlog that came in slowly costs
 // the log no more than one that came in fast.
 func (q *Queue) merge(b *memBlock) {
-	if b.inflight > 0 || !b.resident() || b.tail != nil {
+	if b.inflight > 0 || !b.resident() || b.tail != nil || len(b.dying) > 0 {
 		return
 	}
-	if len(b.segs) < maxSegments && (!b.sealed || len(b.segs) < 2 || q.near(b)) {
+	if len(b.segs) < maxSegments && (!b.sealed || len(b.segs) < 2 || b.lane.near(b)) {
 		return
 	}
 	first, last := b.segs[0], b.segs[len(b.segs)-1]
@@ -118,8 +118,8 @@ const (
 )
 
 // raiseMark asks for a higher mark once half of the window is used.
-func (q *Queue) raiseMark() {
-	if q.markPending || q.curOff+q.markWindow/2 < q.mark {
+func (q *Queue) raiseMark(serial uint64) {
+	if q.markPending || serial+q.markWindow/2 < q.mark {
 		return
 	}
 	now := time.Now().UnixMilli()
@@ -131,7 +131,7 @@ func (q *Queue) raiseMark() {
 	q.markTime = now
 	q.markPending = true
 	m := &markOp{q: q}
-	m.op = block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: max(q.curOff, q.mark) + q.markWindow, Owner: m}
+	m.op = block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: max(serial, q.mark) + q.markWindow, Owner: m}
 	q.opts.Log.Submit(&m.op)
 }
 

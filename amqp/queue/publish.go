@@ -7,20 +7,46 @@ import (
 // publish takes the records of p into the queue.
 func (q *Queue) publish(p *Publication) {
 	b := &p.Block
-	w := waiter{batch: p.Batch, seqs: p.Seqs, flow: p.Flow, bytes: b.Size()}
 	switch {
 	case q.state == stateStopped:
+		w := p.waiter()
 		w.done(ErrGone)
 		return
 	case q.state != stateOpen || b.Count == 0: // a deleted queue counts as having taken the message
+		w := p.waiter()
 		w.done(nil)
 		return
 	}
-	blk, first, pos := q.place(b)
-	q.readyN += b.Count
-	q.next = blk.end()
+	if !q.admit(p) {
+		return
+	}
+	q.stamp(b)
+	if len(q.lanes) == 1 {
+		q.append(q.lanes[0], p)
+		return
+	}
+	for _, part := range q.byPriority(p) {
+		q.append(q.lanes[part.priority], part.pub)
+	}
+}
+
+func (p *Publication) waiter() waiter {
+	return waiter{batch: p.Batch, seqs: p.Seqs, flow: p.Flow, bytes: p.Block.Size(), source: p.Source}
+}
+
+// append puts the records of p at the end of a lane.
+func (q *Queue) append(l *lane, p *Publication) {
+	b := &p.Block
+	w := p.waiter()
+	n, bodies, deadline, persistent := b.Count, b.Bodies, b.MinDeadline, b.Persistent
+	blk, first, pos := l.place(b)
+	l.count(n)
+	if q.countBytes {
+		q.readyBytes += bodies
+	}
 	q.account(int64(w.bytes))
-	if q.opts.Durable && b.Persistent > 0 {
+	q.watch(blk, deadline)
+	if q.opts.Durable && persistent > 0 {
 		q.submit(blk, first, pos, b, w)
 	} else {
 		q.answer(w)
@@ -30,44 +56,47 @@ func (q *Queue) publish(p *Publication) {
 	}
 }
 
-// place puts the records of b at the end of the queue. Small blocks are copied into the open tail block and their arena
-// goes back to the pool; others are taken as they are.
-func (q *Queue) place(b *block.Block) (blk *memBlock, first uint32, pos int) {
-	small := b.Tail == nil && len(b.Records) < block.TargetLen/2
-	if t := q.tail; t != nil && (!small || len(t.buf)+len(b.Records) > block.TargetLen) {
-		q.seal()
-	}
-	if small {
-		if q.tail == nil {
-			q.tail = &memBlock{base: q.next}
-			q.idx.push(q.tail)
-		}
-		blk = q.tail
-		first, pos = blk.count, len(blk.buf)
-		blk.buf = append(blk.buf, b.Records...)
-		block.PutArena(b.Records)
-	} else {
-		blk = &memBlock{base: q.next, buf: b.Records, tail: b.Tail, sealed: true}
-		q.idx.push(blk)
-	}
-	blk.count += uint32(b.Count)
-	blk.size += b.Size()
-	blk.bodies += b.Bodies
-	blk.persistent += uint32(b.Persistent)
-	return blk, first, pos
+// part is the records of one priority.
+type part struct {
+	priority int
+	pub      *Publication
 }
 
-// seal closes the tail block.
-func (q *Queue) seal() {
-	t := q.tail
-	q.tail = nil
-	t.sealed = true
-	if t.open != nil {
-		t.open.close()
-		t.open = nil
+// byPriority splits p, so that each part has one priority. Priorities above the queue's highest count as that.
+func (q *Queue) byPriority(p *Publication) []part {
+	b := &p.Block
+	highest := len(q.lanes) - 1
+	if b.Count == 1 {
+		return []part{{min(int(block.PriorityOf(b.Records)), highest), p}}
 	}
-	q.merge(t)
-	q.pageOut(t)
+	var parts []part
+	at := make(map[int]int)
+	var rec block.Record
+	for i, pos := 0, 0; i < b.Count; i++ {
+		n, err := block.Parse(b.Records[pos:], b.Tail, &rec)
+		if err != nil {
+			break // cannot be: the publisher encoded it
+		}
+		pos += n
+		priority := min(int(rec.Priority), highest)
+		k, ok := at[priority]
+		if !ok {
+			k = len(parts)
+			at[priority] = k
+			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow}})
+			if p.Batch != nil {
+				p.Batch.Add()
+			}
+		}
+		parts[k].pub.Block.Append(&rec)
+		if p.Batch != nil {
+			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
+		}
+	}
+	if p.Batch != nil {
+		p.Batch.Done() // the parts were counted on their own
+	}
+	return parts
 }
 
 // submit hands the records [first, first+b.Count) of blk to the log, within the segment that is still open if there is one.
@@ -78,12 +107,12 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w) {
 		return
 	}
-	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:]}
+	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:], with: w.source}
 	s.desc = block.Desc{
 		Base: blk.base + uint64(first), Count: n, Persistent: uint32(b.Persistent),
 		Size: uint32(b.Size()), Bodies: uint32(b.Bodies), MinDeadline: b.MinDeadline,
 	}
-	if w.batch != nil || w.flow != nil {
+	if w.waits() {
 		s.waiters = append(s.waiters, w)
 	}
 	blk.segs = append(blk.segs, s)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 )
@@ -24,7 +25,18 @@ type Options struct {
 	Memory    *Memory
 	// OnUnused is called from the runner each time the last consumer of an AutoDelete queue has left. It must not block.
 	OnUnused func()
-	Logger   *slog.Logger
+	// MaxPriority is the highest priority of messages; 0 for a queue without priorities. At most 255.
+	MaxPriority uint8
+	// SingleActive has one consumer at a time get messages: the one that came first.
+	SingleActive bool
+	// Settings are those at the start; the zero value stands for NoSettings.
+	Settings Settings
+	// DeadLetter takes messages that the queue gives up while Settings.DeadLetters is set. It is called from the runner and must
+	// not block; it may publish to any queue.
+	DeadLetter func(*Letters)
+	// OnExpired is called from the runner when the queue was unused for Settings.Expires. It must not block.
+	OnExpired func()
+	Logger    *slog.Logger
 }
 
 // Queue is a queue led by this node. See the package comment for its concurrency.
@@ -41,27 +53,30 @@ type Queue struct {
 
 	// Everything below is the runner's.
 
-	idx      index
-	tail     *memBlock // last block of idx, while it takes records
-	next     uint64    // offset of the next record
+	lanes    []*lane // by priority
 	readyN   int
 	unackedN int
 
-	// Fresh messages, those never delivered, start at curOff; cur is its block (nil: look it up) and curPos its byte position.
-	curOff   uint64
-	cur      *memBlock
-	curPos   int
-	requeued rangeHeap // delivered before, ready again; all below curOff
+	set        Settings
+	countBytes bool // readyBytes is kept
+	readyBytes int64
+	deadlines  deadlines
+	alarm      *time.Timer // for the next deadline
+	alarmAt    int64
+	idle       *time.Timer // for the queue's own expiry
+	expires    atomic.Bool // Touch matters
+	drops      []Range     // rejected, to be dead-lettered
 
 	consumers []*Consumer
 	ready     ready
+	active    *Consumer  // of a queue with a single active consumer
+	joined    uint64     // consumers so far
 	gets      []*getCall // waiting for a block to be loaded
 	stalled   bool       // take had to stop: a block is not in memory, or the delivered mark is too low
 
 	resident int64
 	held     []waiter // publishers of unstored messages kept waiting while memory is short
-	loading  bool
-	loaded   int // times that loading began
+	loaded   int      // times that loading began
 	spilling int
 
 	mark        uint64 // durable: records below it count as delivered before after a crash
@@ -100,8 +115,19 @@ func New(o Options) *Queue {
 		o.Memory = NewMemory(0, 0)
 	}
 	q := &Queue{opts: o, mem: o.Memory, markWindow: minMarkWindow, mark: implicitMark}
+	if o.Settings == (Settings{}) {
+		o.Settings = NoSettings
+	}
+	for i := range int(o.MaxPriority) + 1 {
+		q.lanes = append(q.lanes, newLane(q, i))
+	}
+	q.configure(o.Settings)
 	if r := o.Recovered; r != nil {
 		q.recover(r)
+		q.configure(o.Settings)
+	}
+	if len(q.deadlines) > 0 {
+		q.post(&item{fn: func() {}})
 	}
 	q.mem.queues.Store(q, struct{}{})
 	return q
@@ -110,25 +136,26 @@ func New(o Options) *Queue {
 // recover places what the log holds.
 func (q *Queue) recover(r *block.Recovered) {
 	for _, d := range r.Blocks {
-		b := &memBlock{base: d.Base, count: d.Count, size: int(d.Size), bodies: int64(d.Bodies), sealed: true,
+		for int(d.Base>>laneShift) >= len(q.lanes) {
+			q.lanes = append(q.lanes, newLane(q, len(q.lanes)))
+		}
+		l := q.of(d.Base)
+		b := &memBlock{lane: l, base: d.Base, count: d.Count, size: int(d.Size), bodies: int64(d.Bodies), sealed: true,
 			persistent: d.Persistent, covered: d.Count}
 		s := &segment{q: q, blk: b, n: d.Count, desc: d, stored: true, state: segmentClaimed}
 		b.segs = []*segment{s}
 		if g := r.Gone[d.Base]; len(g) > 0 {
-			b.gone = append(make(bitset, 0, (d.Count+63)/64), g...)
-			b.goneN = b.gone.countRange(0, d.Count-1)
+			b.restore(g)
+			s.marked = true
 		}
-		q.idx.push(b)
-		q.readyN += int(b.live())
-		q.next = b.end()
+		l.idx.push(b)
+		l.count(int(b.live()))
+		l.next = b.end()
 		if b.live() == 0 {
 			q.bury(b)
+			continue
 		}
-	}
-	if q.idx.len() > 0 {
-		q.curOff = q.idx.at(0).base
-	} else {
-		q.curOff = q.next
+		q.watch(b, d.MinDeadline)
 	}
 	switch {
 	case r.Mark > 0:
@@ -139,12 +166,22 @@ func (q *Queue) recover(r *block.Recovered) {
 	default:
 		q.mark = 0
 	}
-	q.redelivered = min(q.redelivered, max(q.next, r.Mark))
-	// Offsets below the mark must never be used again: messages that were consumed had them.
-	if q.next < q.redelivered && r.Mark > 0 {
-		q.next = r.Mark
-		if q.readyN == 0 {
-			q.curOff = q.next
+	found := uint64(0)
+	for _, l := range q.lanes {
+		found = max(found, l.next&serialMask)
+	}
+	q.redelivered = min(q.redelivered, max(found, r.Mark))
+	for _, l := range q.lanes {
+		l.curOff = l.next
+		if l.idx.len() > 0 {
+			l.curOff = l.idx.at(0).base
+		}
+		// Serial numbers below the mark must never be used again: messages that were consumed had them.
+		if serial := l.next & serialMask; serial < q.redelivered && r.Mark > 0 {
+			l.next += r.Mark - serial
+			if l.ready == 0 {
+				l.curOff = l.next
+			}
 		}
 	}
 }
@@ -213,8 +250,21 @@ func (q *Queue) run() {
 // settleDown does what is due once after a run of items.
 func (q *Queue) settleDown() {
 	if q.state == stateOpen {
+		if len(q.deadlines) > 0 {
+			// Before deliveries, so that nothing expired is delivered; messages of this very millisecond have a chance first.
+			q.expire(time.Now().UnixMilli() - 1)
+		}
 		q.dispatch()
 		q.serveGets()
+		q.enforce()
+		if len(q.deadlines) > 0 {
+			now := time.Now().UnixMilli()
+			q.expire(now)
+			q.arm(now)
+		}
+		if len(q.drops) > 0 {
+			q.serveDrops()
+		}
 	}
 	q.flushDeletes()
 	q.releaseHeld()
@@ -251,13 +301,19 @@ func (q *Queue) Consume(c *Consumer) (err error) {
 			err = ErrGone
 			return
 		}
-		if len(q.consumers) > 0 && (c.Exclusive || q.consumers[0].Exclusive) {
+		if len(q.consumers) > 0 && (c.Exclusive || q.consumers[0].Exclusive) || c.Exclusive && q.opts.SingleActive {
 			err = ErrExclusiveUse
 			return
 		}
+		q.joined++
+		c.joined = q.joined
 		c.attached, c.unacked, c.blocked, c.waiting, c.place = true, 0, false, false, len(q.consumers)
 		q.consumers = append(q.consumers, c)
 		q.used = true
+		q.touch()
+		if q.opts.SingleActive && q.active == nil {
+			q.active = c
+		}
 		q.readmit(c)
 	})
 	return err
@@ -265,7 +321,7 @@ func (q *Queue) Consume(c *Consumer) (err error) {
 
 // readmit puts c in line for messages if it may have some.
 func (q *Queue) readmit(c *Consumer) {
-	if c.attached && !c.blocked && c.credit() > 0 {
+	if c.attached && !c.blocked && c.credit() > 0 && (q.active == nil || q.active == c) {
 		q.ready.add(c)
 	}
 }
@@ -282,8 +338,27 @@ func (q *Queue) Cancel(c *Consumer) {
 		moved := q.consumers[last]
 		q.consumers[c.place], moved.place = moved, c.place
 		q.consumers = slices.Delete(q.consumers, last, last+1)
+		if len(q.consumers) == 0 {
+			q.touch()
+		}
+		if q.active == c {
+			q.promote()
+		}
 		q.checkUnused()
 	})
+}
+
+// promote makes the consumer that came first the active one.
+func (q *Queue) promote() {
+	q.active = nil
+	for _, c := range q.consumers {
+		if q.active == nil || c.joined < q.active.joined {
+			q.active = c
+		}
+	}
+	if q.active != nil {
+		q.readmit(q.active)
+	}
 }
 
 // checkUnused reports an auto-delete queue that has lost its last consumer.
@@ -306,6 +381,7 @@ type getCall struct {
 func (q *Queue) Get(noAck bool) (Piece, int, bool, error) {
 	g := &getCall{noAck: noAck, done: make(chan struct{})}
 	q.post(&item{fn: func() {
+		q.touch()
 		q.gets = append(q.gets, g)
 		if q.state == stateGone || q.state == stateStopped {
 			q.failGets()
@@ -358,15 +434,10 @@ func (q *Queue) Purge() (n int, err error) {
 
 func (q *Queue) purge() int {
 	n := q.readyN
-	for !q.requeued.empty() {
-		r := q.requeued.pop()
-		q.settleRange(r)
+	for _, l := range q.lanes {
+		l.purge()
 	}
-	if q.curOff < q.next {
-		q.settleRange(Range{q.curOff, q.next - 1})
-		q.curOff, q.cur = q.next, nil
-	}
-	q.readyN = 0
+	q.readyBytes = 0
 	return n
 }
 
@@ -449,9 +520,11 @@ func (q *Queue) Drop() {
 		}
 		q.consumers, q.ready = nil, ready{}
 		// Publishers that wait for the log get their answer: the queue's end counts as taken (SEMANTICS 10.4).
-		for i := range q.idx.len() {
-			for _, s := range q.idx.at(i).segs {
-				s.cancel()
+		for _, l := range q.lanes {
+			for i := range l.idx.len() {
+				for _, s := range l.idx.at(i).segs {
+					s.cancel()
+				}
 			}
 		}
 		q.release()
@@ -466,8 +539,16 @@ func (q *Queue) release() {
 	}
 	q.held = nil
 	q.account(-q.resident)
-	q.idx, q.tail, q.cur, q.requeued, q.dirty, q.deletes, q.undeleted = index{}, nil, nil, nil, nil, nil, nil
-	q.readyN, q.unackedN, q.curOff = 0, 0, q.next
+	for i, l := range q.lanes {
+		q.lanes[i] = newLane(q, i)
+		q.lanes[i].next, q.lanes[i].curOff = l.next, l.next
+	}
+	q.dirty, q.deletes, q.undeleted, q.deadlines, q.drops = nil, nil, nil, nil, nil
+	q.readyN, q.unackedN, q.readyBytes = 0, 0, 0
+	if q.alarm != nil {
+		q.alarm.Stop()
+	}
+	q.touch()
 	q.mem.queues.Delete(q)
 }
 
@@ -488,8 +569,8 @@ func (q *Queue) Stop() {
 			q.flushGone()
 			q.deleteAgain()
 			q.flushDeletes()
-			if q.idx.len() > 0 || q.next > 0 {
-				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: q.deliveredTo()})
+			if mark, used := q.deliveredTo(); used {
+				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: mark})
 			}
 		}
 		q.state = stateStopped
@@ -503,8 +584,15 @@ func (q *Queue) Stop() {
 	q.loads.Wait()
 }
 
-// deliveredTo returns the exact delivered mark: the lowest offset that is not, and above which nothing is, delivered.
-func (q *Queue) deliveredTo() uint64 { return max(q.curOff, min(q.redelivered, q.next)) }
+// deliveredTo returns the exact delivered mark: the lowest serial number that is not, and above which nothing is, delivered. used
+// is false for a queue that never had a message.
+func (q *Queue) deliveredTo() (mark uint64, used bool) {
+	for _, l := range q.lanes {
+		used = used || l.idx.len() > 0 || l.next&serialMask > 0
+		mark = max(mark, l.curOff&serialMask, min(q.redelivered, l.next&serialMask))
+	}
+	return mark, used
+}
 
 func (q *Queue) logError(msg string, b *memBlock, err error) {
 	q.opts.Logger.Error(msg, "queue", q.opts.Name, "queue_id", q.opts.ID, "offset", b.base, "messages", b.live(), "error", err)

@@ -156,7 +156,7 @@ func TestStopWaitsForLoads(t *testing.T) {
 	}
 	q.call(func() {})
 	q.call(func() {
-		if !q.loading {
+		if !q.lanes[0].loading {
 			t.Error("nothing is being loaded")
 		}
 	})
@@ -199,8 +199,8 @@ func TestDamageIsLimited(t *testing.T) {
 		l.flush(q)
 		want, hit := map[uint64]bool{}, 0
 		q.call(func() {
-			for i := range q.idx.len() {
-				b := q.idx.at(i)
+			for i := range q.lanes[0].idx.len() {
+				b := q.lanes[0].idx.at(i)
 				for id := b.base; id < b.end(); id++ {
 					want[id] = b.resident() || !spilled || id%10 != 5
 				}

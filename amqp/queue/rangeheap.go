@@ -53,3 +53,35 @@ func (h *rangeHeap) popRun(limit int) Range {
 	}
 	return r
 }
+
+// has reports whether offset is in one of the ranges.
+func (h rangeHeap) has(offset uint64) bool {
+	for _, r := range h {
+		if offset >= r.First && offset <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes offset out.
+func (h *rangeHeap) remove(offset uint64) {
+	for i, r := range *h {
+		if offset < r.First || offset > r.Last {
+			continue
+		}
+		rest := append(rangeHeap(nil), (*h)[:i]...)
+		rest = append(rest, (*h)[i+1:]...)
+		if r.First < offset {
+			rest = append(rest, Range{r.First, offset - 1})
+		}
+		if offset < r.Last {
+			rest = append(rest, Range{offset + 1, r.Last})
+		}
+		*h = nil
+		for _, r := range rest {
+			h.push(r)
+		}
+		return
+	}
+}

@@ -21,6 +21,7 @@ type segment struct {
 	desc    block.Desc
 	records []byte
 	waiters []waiter
+	with    []*block.Op
 	op      block.Op
 
 	// runner
@@ -51,7 +52,11 @@ type waiter struct {
 	seqs  []uint64 // to refuse if the log fails; nil means the whole batch
 	flow  Flow
 	bytes int
+	// source is stored in one transaction with the publication, see Publication.Source.
+	source []*block.Op
 }
+
+func (w *waiter) waits() bool { return w.batch != nil || w.flow != nil }
 
 func (w *waiter) done(err error) {
 	if w.batch != nil {
@@ -85,7 +90,7 @@ func (s *segment) Claim(op *block.Op) bool {
 		return false
 	}
 	s.state = segmentClaimed
-	op.Desc, op.Records = s.desc, s.records
+	op.Desc, op.Records, op.With = s.desc, s.records, s.with
 	return true
 }
 
@@ -116,7 +121,8 @@ func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int
 		d.MinDeadline = minDeadline
 	}
 	s.records = records
-	if w.batch != nil || w.flow != nil {
+	s.with = append(s.with, w.source...)
+	if w.waits() {
 		s.waiters = append(s.waiters, w)
 	}
 	return true

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/deadletter"
 )
 
 // settle applies a channel's settlement.
@@ -20,8 +21,10 @@ func (q *Queue) settle(s *Settlement) {
 		k := int(r.Last - r.First + 1)
 		n += k
 		switch s.Outcome {
-		case Ack, Drop:
-			q.settleRange(r)
+		case Ack:
+			q.of(r.First).eachBlock(r, q.settleIn)
+		case Drop:
+			q.rejected(r)
 		case Requeue:
 			q.requeue(r, true)
 		case Return:
@@ -46,67 +49,86 @@ type barrier func()
 func (f barrier) Claim(*block.Op) bool  { return true }
 func (f barrier) Done(*block.Op, error) { f() }
 
-// eachBlock calls fn for every block that still holds records of r, with the record indexes of r in it.
-func (q *Queue) eachBlock(r Range, fn func(b *memBlock, lo, hi uint32)) {
-	for off := r.First; off <= r.Last; {
-		i := q.idx.find(off)
-		if i == q.idx.len() {
-			return
-		}
-		b := q.idx.at(i)
-		off = max(off, b.base) // blocks in between are dead and dropped
-		if off > r.Last {
-			return
-		}
-		end := b.end()
-		if !b.dead {
-			fn(b, uint32(off-b.base), uint32(min(r.Last, end-1)-b.base))
-		}
-		off = end
-	}
-}
-
-func (q *Queue) settleRange(r Range) { q.eachBlock(r, q.settleIn) }
-
-// requeue makes r ready again, at its old position. Records that were lost meanwhile stay lost.
+// requeue makes r ready again, at its old position. failed says that it counts as a failed delivery. Records that were lost
+// meanwhile stay lost; those that have failed too often, or are too old, are given up.
 func (q *Queue) requeue(r Range, failed bool) {
-	q.eachBlock(r, func(b *memBlock, lo, hi uint32) {
+	l := q.of(r.First)
+	var exhausted []run
+	l.eachLive(r, func(b *memBlock, lo, hi uint32) {
 		if failed {
 			b.redelivered.setRange(lo, hi, b.count)
 		}
-		for b.goneN > 0 && lo <= hi && b.gone.countRange(lo, hi) > 0 {
-			n := uint32(0)
-			for lo+n <= hi && !b.gone.has(lo+n) {
-				n++
-			}
-			if n > 0 {
-				q.pushRequeued(b, lo, lo+n-1)
-			}
-			lo += n + 1
+		if failed && q.set.DeliveryLimit >= 0 {
+			exhausted = append(exhausted, q.countFailures(b, lo, hi)...)
+			return
 		}
-		if lo <= hi {
-			q.pushRequeued(b, lo, hi)
-		}
+		l.pushRequeued(b, lo, hi)
 	})
+	if len(exhausted) > 0 {
+		q.giveUpLoaded(deadletter.DeliveryLimit, exhausted)
+	}
 }
 
-func (q *Queue) pushRequeued(b *memBlock, lo, hi uint32) {
-	q.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
-	q.readyN += int(hi - lo + 1)
+// countFailures counts one more failed delivery of each record and requeues it, unless the limit is passed: those are returned.
+func (q *Queue) countFailures(b *memBlock, lo, hi uint32) (exhausted []run) {
+	if b.failures == nil {
+		b.failures = make(map[uint32]uint32)
+	}
+	for i := lo; i <= hi; i++ {
+		b.failures[i]++
+		if int64(b.failures[i]) > q.set.DeliveryLimit {
+			exhausted = append(exhausted, run{b, i, i})
+			continue
+		}
+		b.lane.pushRequeued(b, i, i)
+	}
+	q.markDirty(b)
+	return exhausted
+}
+
+// giveUpLoaded is giveUp for records that may not be in memory; those are requeued for another attempt.
+func (q *Queue) giveUpLoaded(reason deadletter.Reason, runs []run) {
+	var now []run
+	for _, r := range runs {
+		if q.set.DeadLetters && !r.blk.resident() {
+			r.blk.lane.pushRequeued(r.blk, r.lo, r.hi)
+			continue
+		}
+		now = append(now, r)
+	}
+	q.giveUp(reason, now)
+}
+
+func (l *lane) pushRequeued(b *memBlock, lo, hi uint32) {
+	l.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
+	l.addReady(b, lo, int(hi-lo+1))
+	if !b.resident() {
+		if b.minDeadline == 0 && b.mayExpire {
+			l.q.watch(b, 1) // look when it is here
+		}
+		return
+	}
+	if b.mayExpire {
+		pos := b.position(lo)
+		for i := lo; i <= hi; i++ {
+			l.q.watch(b, block.DeadlineOf(b.buf[pos:]))
+			pos += block.RecordLen(b.buf[pos:])
+		}
+	}
 }
 
 // settleIn marks the records [lo, hi] of b as gone.
 func (q *Queue) settleIn(b *memBlock, lo, hi uint32) {
-	if lo == 0 && hi == b.count-1 {
+	if lo == 0 && hi == b.count-1 && len(b.dying) == 0 {
 		b.goneN = b.count
 	} else {
 		b.goneN += b.gone.setRange(lo, hi, b.count)
 	}
-	if b.goneN == b.count {
+	if b.goneN == b.count && len(b.dying) == 0 {
 		q.bury(b)
 		return
 	}
-	if b.inflight > 0 {
+	if b.inflight > 0 && len(b.dying) == 0 {
 		q.cancelSettled(b, lo, hi)
 	}
 	q.markDirty(b)
@@ -136,9 +158,10 @@ func (q *Queue) bury(b *memBlock) {
 	b.goneN = b.count
 	b.dead = true
 	b.sealed = true
-	if q.tail == b {
-		q.tail = nil
+	if b.lane.tail == b {
+		b.lane.tail = nil
 	}
+	q.deadlines.set(b, 0)
 	for _, s := range b.segs {
 		q.discard(s, !s.cancel())
 	}
@@ -146,8 +169,8 @@ func (q *Queue) bury(b *memBlock) {
 	if b.resident() {
 		q.account(-int64(b.size))
 	}
-	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered = nil, nil, nil, nil, nil, nil, nil
-	q.idx.buried()
+	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered, b.failures = nil, nil, nil, nil, nil, nil, nil, nil
+	b.lane.idx.buried()
 }
 
 // discard has the log delete what it holds of s. A claimed segment is deleted after it was written: ops of a queue take effect
@@ -246,27 +269,63 @@ func (q *Queue) tick() {
 	})
 }
 
-// flushGone writes which records of partly acknowledged blocks are gone.
+// flushGone writes which records of partly acknowledged blocks are gone, and how often records have failed. Blocks with records
+// on their way to the dead-letter exchange wait until those are safe.
 func (q *Queue) flushGone() {
+	var later []*memBlock
 	for _, b := range q.dirty {
+		if !b.dead && len(b.dying) > 0 {
+			later = append(later, b)
+			continue
+		}
 		b.dirty = false
 		if b.dead {
 			continue
 		}
 		for _, s := range b.segs {
-			if s.live() == s.n {
+			gone := b.gone.slice(s.first, s.n)
+			words := b.appendFailures(gone, s)
+			if s.live() == s.n && len(words) == len(gone) {
 				continue
 			}
 			o := &bitmap{blk: b, q: q}
-			o.op = block.Op{
-				Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: b.gone.slice(s.first, s.n), Lazy: true, Owner: o,
-			}
+			o.op = block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: words, Lazy: true, Owner: o}
 			q.opts.Log.Submit(&o.op)
 			s.marked = true
 		}
 	}
 	clear(q.dirty)
-	q.dirty = q.dirty[:0]
+	q.dirty = append(q.dirty[:0], later...)
+	if len(later) > 0 && q.state == stateOpen {
+		q.tick()
+	}
+}
+
+// The bitmap of a segment is followed by the failed deliveries of its records, one word each: the index in the segment in the
+// upper half, the count in the lower.
+
+func (b *memBlock) appendFailures(words []uint64, s *segment) []uint64 {
+	for i, n := range b.failures {
+		if i >= s.first && i < s.first+s.n && !b.gone.has(i) {
+			words = append(words, uint64(i-s.first)<<32|uint64(n))
+		}
+	}
+	return words
+}
+
+// restore takes what the log holds about the records of a block that was found in it.
+func (b *memBlock) restore(words []uint64) {
+	n := int(b.count+63) / 64
+	b.gone = append(make(bitset, 0, n), words[:min(n, len(words))]...)
+	b.goneN = b.gone.countRange(0, b.count-1)
+	for _, w := range words[min(n, len(words)):] {
+		if i := uint32(w >> 32); i < b.count {
+			if b.failures == nil {
+				b.failures = make(map[uint32]uint32)
+			}
+			b.failures[i] = uint32(w)
+		}
+	}
 }
 
 // bitmap is the owner of an OpGone. It is written again if the log fails.

@@ -88,7 +88,7 @@ func TestOnStore(t *testing.T) {
 			if n, err := q.Purge(); n != ready || err != nil {
 				t.Fatalf("purged %d, %v; want %d", n, err, ready)
 			}
-			q.call(func() { q.settleRange(Range{0, q.next - 1}) }) // what is out
+			q.call(func() { q.lanes[0].eachBlock(Range{0, q.lanes[0].next - 1}, q.settleIn) }) // what is out
 			want = nil
 		}
 		q.Stop()

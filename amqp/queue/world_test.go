@@ -287,7 +287,7 @@ func (w *world) publish(n, size, parts int, kind string) {
 func (w *world) nextOffset() (off uint64) {
 	w.mu.Unlock()
 	w.q.call(func() {
-		off = w.q.next
+		off = w.q.lanes[0].next
 		for it := w.q.parked; it != nil; it = it.next {
 			if it.pub != nil {
 				off += uint64(it.pub.Block.Count)
@@ -551,8 +551,8 @@ func (w *world) drain() {
 			len(w.log.blocks), len(w.log.gone), w.mem.Resident(), len(w.open), w.flow, w.barriers)
 	}
 	w.q.call(func() {
-		if q := w.q; q.spilling != 0 || q.idx.len() != 0 || len(q.held) != 0 || q.loading {
-			w.failf("left over: %d spills, %d blocks, %d held, loading %v", q.spilling, q.idx.len(), len(q.held), q.loading)
+		if q := w.q; q.spilling != 0 || q.lanes[0].idx.len() != 0 || len(q.held) != 0 || q.lanes[0].loading {
+			w.failf("left over: %d spills, %d blocks, %d held, loading %v", q.spilling, q.lanes[0].idx.len(), len(q.held), q.lanes[0].loading)
 		}
 	})
 	w.check()

@@ -236,6 +236,9 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	if _, err := block.Parse(p.Records, p.Tail, &r); err != nil {
 		return err
 	}
+	if p.Failures > 0 {
+		r.Properties = withDeliveryCount(r.Properties, p.Failures)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	tag := d.nextTag

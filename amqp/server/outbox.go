@@ -335,9 +335,23 @@ func (o *outbox) queuePiece(channel uint16, tag string, first uint64, p *queue.P
 		if err != nil {
 			return // cannot be: the queue has checked it
 		}
+		if p.Failures > 0 {
+			r.Properties = withDeliveryCount(r.Properties, p.Failures)
+		}
 		o.appendDeliver(channel, tag, first+uint64(i), p.Redelivered, &r)
 		if i+1 < p.Count {
 			records = records[n:]
 		}
 	}
+}
+
+// withDeliveryCount returns the properties with the header x-delivery-count (SEMANTICS 11.11).
+func withDeliveryCount(properties []byte, n uint32) []byte {
+	p, err := wire.ParseProperties(properties)
+	if err != nil {
+		return properties // cannot be: they were checked when the message came in
+	}
+	p.Headers = p.Headers.Set("x-delivery-count", wire.Int64(int64(n)))
+	p.Flags |= wire.FlagHeaders
+	return p.Append(nil)
 }

@@ -106,7 +106,7 @@ var (
 
 // keys are all keys by name (SEMANTICS 14.3 to 14.5). Operator policies may have those marked true.
 //
-// delivery-limit does not apply to classic queues, as in RabbitMQ, because it would drop messages that those keep.
+// delivery-limit applies to classic queues, too, but they have none unless it is set.
 // queue-mode, queue-version and max-in-memory-* have no effect.
 var keys = []key{
 	{"alternate-exchange", "alternate-exchange", exchange, false, argumentFirst, name},
@@ -118,7 +118,7 @@ var keys = []key{
 	{"delayed-retry-max", "x-delayed-retry-max", quorum, false, minimum, positive},
 	{"delayed-retry-min", "x-delayed-retry-min", quorum, false, minimum, positive},
 	{"delayed-retry-type", "x-delayed-retry-type", quorum, false, policyFirst, oneOf("disabled", "all", "failed", "returned")},
-	{"delivery-limit", "x-delivery-limit", quorum, true, limit, integer(None, noBound, "where -1 is no limit")},
+	{"delivery-limit", "x-delivery-limit", classic | quorum, true, limit, integer(None, noBound, "where -1 is no limit")},
 	{"expires", "x-expires", classic | quorum, true, minimum, integer(1, maxExpiry, "milliseconds")},
 	{"federation-upstream", "", classic | quorum | exchange, false, policyFirst, upstream},
 	{"federation-upstream-pattern", "", classic | quorum | exchange, false, policyFirst, domain{true, isPattern, "a regular expression of RE2"}},

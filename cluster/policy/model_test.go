@@ -30,7 +30,7 @@ func TestModel(t *testing.T) {
 	names := []string{"max-length", "expires", "delivery-limit", "overflow", "queue-version", "dead-letter-exchange", "max-age",
 		"alternate-exchange", "max-length-bytes"}
 	mayHave := map[string][]string{
-		"classic":  {"max-length", "expires", "overflow", "queue-version", "dead-letter-exchange", "max-length-bytes"},
+		"classic":  {"max-length", "expires", "overflow", "delivery-limit", "queue-version", "dead-letter-exchange", "max-length-bytes"},
 		"quorum":   {"max-length", "expires", "overflow", "delivery-limit", "dead-letter-exchange", "max-length-bytes"},
 		"stream":   {"max-age", "max-length-bytes"},
 		"exchange": {"alternate-exchange"},

@@ -289,7 +289,7 @@ func TestSkippedAndTies(t *testing.T) {
 		skipped []Skipped
 		ties    []Tie
 	}{
-		{"classic", []Skipped{{"a", false, "alternate-exchange", classicLack}, {"a", false, "delivery-limit", classicLack},
+		{"classic", []Skipped{{"a", false, "alternate-exchange", classicLack},
 			{"a", false, "max-age", classicLack}, {"o", true, "max-in-memory-length", classicLack}},
 			[]Tie{{false, "expires", "a", "b"}, {false, "overflow", "a", "b"}}},
 		{"quorum", []Skipped{{"a", false, "alternate-exchange", quorumLack}, {"a", false, "max-age", quorumLack},

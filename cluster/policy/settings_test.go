@@ -113,7 +113,7 @@ func TestQueueSettings(t *testing.T) {
 		{name: "arguments that no declaration would let pass",
 			args: args("x-message-ttl", -1, "x-expires", "5", "x-max-length", true, "x-overflow", "drop", "x-dead-letter-exchange", 5,
 				"x-max-priority", 256, "x-single-active-consumer", "yes", "x-cache-size", -1, "x-deduplication-header", 1,
-				"x-delivery-limit", 5),
+				"x-delivery-limit", "5"),
 			policy: `{"message-ttl":5}`,
 			want:   func(s *Settings) { s.MessageTTL = 5 }, origins: Origins{"message-ttl": fromPolicy}},
 	} {

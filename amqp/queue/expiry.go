@@ -1,0 +1,200 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/deadletter"
+)
+
+// Messages expire at their deadlines wherever they are in the queue. Blocks with deadlines are in a heap by the earliest one;
+// a timer is set to the top of it.
+
+// deadlines is the heap.
+type deadlines []*memBlock
+
+func (h deadlines) less(i, j int) bool { return h[i].minDeadline < h[j].minDeadline }
+
+func (h deadlines) swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapAt, h[j].heapAt = i+1, j+1
+}
+
+// set changes the deadline of b; 0 takes b out.
+func (h *deadlines) set(b *memBlock, deadline int64) {
+	b.minDeadline = deadline
+	if deadline == 0 {
+		if b.heapAt == 0 {
+			return
+		}
+		i, last := b.heapAt-1, len(*h)-1
+		h.swap(i, last)
+		(*h)[last] = nil
+		*h = (*h)[:last]
+		b.heapAt = 0
+		if i < last {
+			h.fix(i)
+		}
+		return
+	}
+	if b.heapAt == 0 {
+		*h = append(*h, b)
+		b.heapAt = len(*h)
+	}
+	h.fix(b.heapAt - 1)
+}
+
+func (h deadlines) fix(i int) {
+	for i > 0 && h.less(i, (i-1)/2) {
+		h.swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+	for {
+		c := 2*i + 1
+		if c >= len(h) {
+			return
+		}
+		if c+1 < len(h) && h.less(c+1, c) {
+			c++
+		}
+		if !h.less(c, i) {
+			return
+		}
+		h.swap(i, c)
+		i = c
+	}
+}
+
+// stamp gives the records of b the queue's own time to live, where they have no earlier deadline.
+func (q *Queue) stamp(b *block.Block) {
+	if q.set.MessageTTL < 0 || b.Count == 0 {
+		return
+	}
+	b.MinDeadline = 0
+	for pos := 0; pos < len(b.Records); pos += block.RecordLen(b.Records[pos:]) {
+		r := b.Records[pos:]
+		d := block.ArrivedOf(r) + q.set.MessageTTL
+		if own := block.DeadlineOf(r); own != 0 && own < d {
+			d = own
+		} else {
+			block.SetDeadline(r, d)
+		}
+		if b.MinDeadline == 0 || d < b.MinDeadline {
+			b.MinDeadline = d
+		}
+	}
+}
+
+// watch notes that b has a record that expires at deadline, 0 for none.
+func (q *Queue) watch(b *memBlock, deadline int64) {
+	b.mayExpire = b.mayExpire || deadline != 0
+	if deadline != 0 && !b.dead && (b.minDeadline == 0 || deadline < b.minDeadline) {
+		q.deadlines.set(b, deadline)
+	}
+}
+
+// expire gives up the ready messages whose deadline is at or before now.
+func (q *Queue) expire(now int64) {
+	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= now {
+		b := q.deadlines[0]
+		if !b.resident() {
+			if !b.lane.loading {
+				b.lane.startLoad(b)
+			}
+			return // again when it is here
+		}
+		q.expireIn(b, now)
+	}
+}
+
+// expireIn gives up what is due in b, and finds its next deadline. Unacknowledged messages do not count: requeueing looks at
+// theirs.
+func (q *Queue) expireIn(b *memBlock, now int64) {
+	l := b.lane
+	var runs []run
+	next := int64(0)
+	pos := 0
+	for i := uint32(0); i < b.count; i++ {
+		r := b.buf[pos:]
+		pos += block.RecordLen(r)
+		d := block.DeadlineOf(r)
+		if d == 0 || b.gone.has(i) || b.goneN == b.count {
+			continue
+		}
+		if d > now {
+			if (next == 0 || d < next) && l.isReady(b, i) {
+				next = d
+			}
+			continue
+		}
+		if !l.isReady(b, i) {
+			continue
+		}
+		l.unready(b, i, 1)
+		l.requeued.remove(b.base + uint64(i))
+		if n := len(runs); n > 0 && runs[n-1].hi+1 == i {
+			runs[n-1].hi = i
+		} else {
+			runs = append(runs, run{b, i, i})
+		}
+	}
+	q.deadlines.set(b, next)
+	q.giveUp(deadletter.Expired, runs)
+}
+
+// isReady reports whether record i of b, which is not gone, waits for a consumer.
+func (l *lane) isReady(b *memBlock, i uint32) bool {
+	off := b.base + uint64(i)
+	return off >= l.curOff || l.requeued.has(off)
+}
+
+// arm sets the timer to the next deadline.
+func (q *Queue) arm(now int64) {
+	if len(q.deadlines) == 0 {
+		return
+	}
+	at := q.deadlines[0].minDeadline
+	if at <= now && !q.deadlines[0].resident() {
+		return // its arrival in memory wakes the runner
+	}
+	if q.alarmAt != 0 && q.alarmAt <= at && q.alarmAt > now {
+		return
+	}
+	q.alarmAt = at
+	wait := time.Duration(max(0, at-now)) * time.Millisecond
+	if q.alarm != nil {
+		q.alarm.Stop()
+	}
+	q.alarm = time.AfterFunc(wait, func() { q.post(&item{fn: func() { q.alarmAt = 0 }}) })
+}
+
+// The queue itself expires when it has had no consumer, declaration or basic.get for Settings.Expires.
+
+// Touch implements Handle.
+func (q *Queue) Touch() {
+	if q.expires.Load() {
+		q.post(&item{fn: q.touch})
+	}
+}
+
+// touch starts the time anew.
+func (q *Queue) touch() {
+	q.expires.Store(q.set.Expires >= 0)
+	if q.idle != nil {
+		q.idle.Stop()
+		q.idle = nil
+	}
+	if q.set.Expires < 0 || len(q.consumers) > 0 || q.opts.OnExpired == nil || q.state == stateGone || q.state == stateStopped {
+		return
+	}
+	var t *time.Timer
+	t = time.AfterFunc(time.Duration(q.set.Expires)*time.Millisecond, func() {
+		q.post(&item{fn: func() {
+			if q.idle == t && q.state == stateOpen && len(q.consumers) == 0 {
+				q.idle = nil
+				q.opts.OnExpired()
+			}
+		}})
+	})
+	q.idle = t
+}

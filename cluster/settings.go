@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"iter"
+
+	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/policy"
+)
+
+// policies are the compiled policies of each vhost that has some. They belong to the goroutine that applies states, and to
+// start.
+type policies map[string]*policy.Set
+
+// compilePolicies compiles the policies of one vhost.
+func (b *Broker) compilePolicies(s *meta.State, vhost string) {
+	if b.policies == nil {
+		b.policies = make(policies)
+	}
+	set := policy.Compile(s.PoliciesIn(vhost))
+	for _, err := range set.Problems() {
+		b.log.Warn("part of a policy has no effect", "vhost", vhost, "error", err)
+	}
+	b.policies[vhost] = set
+}
+
+// compileAllPolicies compiles what a state has.
+func (b *Broker) compileAllPolicies(s *meta.State) {
+	b.policies = make(policies)
+	for v := range vhostsWithPolicies(s) {
+		b.compilePolicies(s, v)
+	}
+}
+
+func vhostsWithPolicies(s *meta.State) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		last, first := "", true
+		for p := range s.Policies() {
+			if first || p.VHost != last {
+				first, last = false, p.VHost
+				if !yield(last) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// settingsOf returns what the arguments and policies make of a queue.
+func (b *Broker) settingsOf(q *meta.Queue) *policy.Settings {
+	args, err := wire.ParseTable(q.Arguments)
+	if err != nil {
+		b.log.Error("arguments of a queue cannot be read", "vhost", q.VHost, "queue", q.Name, "error", err)
+	}
+	effective := b.policies[q.VHost].ForQueue(q.Name, q.Type)
+	for _, s := range effective.Skipped {
+		b.log.Debug("a policy key has no effect on a queue", "vhost", q.VHost, "queue", q.Name, "policy", s.Policy, "key", s.Key,
+			"reason", s.Why)
+	}
+	set, _ := policy.QueueSettings(args, effective)
+	return &set
+}
+
+// engineSettings translates settings for the engine.
+func engineSettings(s *policy.Settings) queue.Settings {
+	return queue.Settings{
+		MessageTTL:    s.MessageTTL,
+		Expires:       s.Expires,
+		MaxLength:     s.MaxLength,
+		MaxBytes:      s.MaxLengthBytes,
+		Overflow:      overflows[s.Overflow],
+		DeadLetters:   s.DeadLetterExchange != nil,
+		DeliveryLimit: s.DeliveryLimit,
+	}
+}
+
+var overflows = map[policy.Overflow]queue.Overflow{
+	policy.DropHead:         queue.DropHead,
+	policy.RejectPublish:    queue.RejectPublish,
+	policy.RejectPublishDLX: queue.RejectPublishDLX,
+}
+
+// reconfigure gives the queues of a vhost the settings that its policies say now.
+func (b *Broker) reconfigure(vhost string) {
+	for _, e := range b.engines.all() {
+		if e.def.VHost != vhost {
+			continue
+		}
+		if set := b.settingsOf(e.def); !set.Equal(*e.settings.Load()) {
+			e.settings.Store(set)
+			e.queue.Configure(engineSettings(set))
+		}
+	}
+}
+
+// expired deletes a queue that was unused for too long. It is called by the queue's runner and does not wait.
+func (b *Broker) expired(e *engine) {
+	b.spawn(func() {
+		if _, err := b.deleteQueue("", e.def, e.queue, true, false); err != nil {
+			b.log.Debug("expired queue not deleted", "vhost", e.def.VHost, "queue", e.def.Name, "error", err)
+			e.queue.Touch()
+		}
+	})
+}
