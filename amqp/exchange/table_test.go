@@ -37,7 +37,7 @@ func (m model) find(b modelBinding) int {
 			return false
 		}
 		switch m.typ {
-		case Fanout:
+		case Fanout, ModulusHash:
 			return true // which of a destination's bindings goes makes no difference
 		case Headers:
 			return slices.Equal(wire.Canonical(o.args.Encode()), wire.Canonical(b.args.Encode()))
@@ -47,6 +47,13 @@ func (m model) find(b modelBinding) int {
 }
 
 func (m model) match(key string, h wire.Table) []dest {
+	if m.typ == ConsistentHash || m.typ == ModulusHash { // as a new table chooses
+		tab := Lookup(m.typ).New(nil)
+		for _, b := range m.bindings {
+			tab = tab.With(b.binding())
+		}
+		return matched(tab, key, h)
+	}
 	var to []dest
 	for _, b := range m.bindings {
 		ok := false
@@ -155,7 +162,7 @@ func drawArguments(t *rapid.T) wire.Table {
 }
 
 func TestTablesAgainstModel(t *testing.T) {
-	for _, typ := range []string{Direct, Fanout, Topic, Headers} {
+	for _, typ := range []string{Direct, Fanout, Topic, Headers, ConsistentHash, ModulusHash} {
 		t.Run(typ, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(t *rapid.T) {
@@ -165,11 +172,15 @@ func TestTablesAgainstModel(t *testing.T) {
 				}
 				cur := version{Lookup(typ).New(nil), model{typ: typ}}
 				var history []version
+				few := rapid.SampledFrom([]int{2, 14}).Draw(t, "destinations")
 				for range rapid.IntRange(1, 40).Draw(t, "steps") {
 					next := version{model: model{typ, slices.Clone(cur.model.bindings)}}
-					b := modelBinding{to: dest(rapid.IntRange(1, 14).Draw(t, "to")), key: drawKey.Draw(t, "key")}
-					if typ == Headers {
+					b := modelBinding{to: dest(rapid.IntRange(1, few).Draw(t, "to")), key: drawKey.Draw(t, "key")}
+					switch typ {
+					case Headers:
 						b.args = drawArguments(t)
+					case ConsistentHash:
+						b.key = fmt.Sprint(rapid.IntRange(1, 5).Draw(t, "weight"))
 					}
 					if n := len(cur.model.bindings); n > 0 && rapid.Bool().Draw(t, "known") {
 						b = cur.model.bindings[rapid.IntRange(0, n-1).Draw(t, "which")]

@@ -173,12 +173,26 @@ func TestPropertiesDecide(t *testing.T) {
 	if chosen, _ := routes(t, v, "x", 100); len(chosen) != 1 {
 		t.Errorf("messages without an id go to %v", chosen)
 	}
+	f.exchange("x", exchange.ConsistentHash) // with other arguments and the same bindings
+	v = f.commit()
+	chosen = map[*Queue]bool{}
+	for i := range 100 {
+		queues, basis := v.RouteMessage(nil, v.Exchange("x"), &exchange.Message{Key: fmt.Append(nil, i)})
+		if len(queues) != 1 || basis != exchange.ByKeys {
+			t.Fatalf("routes to %v, basis %d", names(queues), basis)
+		}
+		chosen[queues[0]] = true
+	}
+	if len(chosen) != 4 {
+		t.Errorf("%d queues have messages by key, want 4", len(chosen))
+	}
 }
 
 func TestPolicyAlternate(t *testing.T) {
 	f := newFixture(t)
 	argument := wire.Field{Name: "alternate-exchange", Value: wire.String("a1")}
 	f.exchange("x", exchange.Direct)
+	f.queue("k") // where the default exchange leads to
 	for i := 1; i <= 2; i++ {
 		f.exchange(fmt.Sprint("a", i), exchange.Fanout)
 		f.queue(fmt.Sprint("q", i))
