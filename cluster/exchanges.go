@@ -75,6 +75,9 @@ func (a *Access) checkNewExchange(r resource, s *ExchangeSpec) error {
 	if reserved(s.Name) {
 		return errReserved(r)
 	}
+	if err := exchange.Lookup(s.Type).CheckExchange(s.Arguments); err != nil {
+		return err
+	}
 	v, ok := s.Arguments.Get(alternateExchange)
 	if !ok {
 		return nil
@@ -100,6 +103,9 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 	}
 	if !x.Durable {
 		x.Owner = a.conn.owner
+	}
+	if x.Type == exchange.Delayed {
+		x.Leader = a.broker.opts.NodeID
 	}
 	return x
 }
