@@ -85,6 +85,13 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 		if err := t.CheckBinding(b.RoutingKey, args); err != nil {
 			return err
 		}
+		queueType := ""
+		if q != nil {
+			queueType = q.Type
+		}
+		if err := t.CheckDestination(queueType); err != nil {
+			return err
+		}
 	}
 	if q != nil {
 		if err := a.checkExclusive(q); err != nil {
