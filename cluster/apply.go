@@ -92,7 +92,7 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 		}
 	}
 	b.compileAllPolicies(s)
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		b.applyQueue(q, false)
 	}
 	for v := range s.VHosts() {

@@ -104,6 +104,9 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 	if !x.Durable {
 		x.Owner = a.conn.owner
 	}
+	if x.Type == exchange.Delayed {
+		x.Leader = a.broker.opts.NodeID
+	}
 	return x
 }
 

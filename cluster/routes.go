@@ -23,7 +23,7 @@ func (r *routes) rebuild(s *meta.State) {
 	for x := range s.Exchanges() {
 		r.putExchange(x)
 	}
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		r.note(r.builder.PutQueue(q, r.broker.engines.handle(q)))
 	}
 	for b := range s.Bindings() {
