@@ -63,6 +63,8 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Settings:     engineSettings(set),
 		DeadLetter:   func(l *queue.Letters) { s.broker.deadLetter(e, l) },
 		Logger:       o.Logger,
+
+		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
 }
