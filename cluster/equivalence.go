@@ -3,6 +3,7 @@ package cluster
 import (
 	"strconv"
 
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
@@ -34,6 +35,11 @@ func checkExchangeEquivalence(x *meta.Exchange, s *ExchangeSpec) error {
 	current, err := storedArguments(x.Arguments, r)
 	if err != nil {
 		return err
+	}
+	if x.Type == exchange.Delayed {
+		if err := compareArgument(exchange.DelayedTypeArgument, r, s.Arguments, current); err != nil {
+			return err
+		}
 	}
 	if err := compareArgument(alternateExchange, r, s.Arguments, current); err != nil {
 		return err

@@ -83,6 +83,9 @@ func (a *Access) checkNewExchange(r resource, s *ExchangeSpec) error {
 			}
 		}
 	}
+	if err := exchange.Lookup(s.Type).CheckExchange(s.Arguments); err != nil {
+		return err
+	}
 	v, ok := s.Arguments.Get(alternateExchange)
 	if !ok {
 		return nil
@@ -108,6 +111,9 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 	}
 	if !x.Durable {
 		x.Owner = a.conn.owner
+	}
+	if x.Type == exchange.Delayed {
+		x.Leader = a.broker.opts.NodeID
 	}
 	return x
 }

@@ -50,6 +50,10 @@ func vhostsWithPolicies(s *meta.State) iter.Seq[string] {
 
 // settingsOf returns what the arguments and policies make of a queue.
 func (b *Broker) settingsOf(q *meta.Queue) *policy.Settings {
+	if q.Type == meta.TypeStore { // no policy is meant for it
+		set, _ := policy.QueueSettings(nil, policy.Effective{})
+		return &set
+	}
 	args, err := wire.ParseTable(q.Arguments)
 	if err != nil {
 		b.log.Error("arguments of a queue cannot be read", "vhost", q.VHost, "queue", q.Name, "error", err)

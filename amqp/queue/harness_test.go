@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -194,7 +195,7 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 		}
 		r.Blocks = append(r.Blocks, d)
 	}
-	slices.SortFunc(r.Blocks, func(a, b block.Desc) int { return int(int64(a.Base - b.Base)) })
+	slices.SortFunc(r.Blocks, func(a, b block.Desc) int { return cmp.Compare(a.Base, b.Base) })
 	for i, d := range r.Blocks {
 		if i > 0 && r.Blocks[i-1].Base+uint64(r.Blocks[i-1].Count) > d.Base {
 			panic(fmt.Sprintf("stored blocks overlap: %+v, %+v", r.Blocks[i-1], d))

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"time"
+
 	"github.com/brokerd/brokerd/amqp/block"
 )
 
@@ -25,12 +27,15 @@ func (q *Queue) publish(p *Publication) {
 		return
 	}
 	q.stamp(b)
+	if q.opts.Delays {
+		date(b)
+	}
 	if len(q.lanes) == 1 {
 		q.append(q.lanes[0], p)
 		return
 	}
-	for _, part := range q.byPriority(p) {
-		q.append(q.lanes[part.priority], part.pub)
+	for _, part := range q.byLane(p) {
+		q.append(q.lanes[part.lane], part.pub)
 	}
 }
 
@@ -60,18 +65,29 @@ func (q *Queue) append(l *lane, p *Publication) {
 	}
 }
 
-// part is the records of one priority.
+// part is the records for one lane.
 type part struct {
-	priority int
-	pub      *Publication
+	lane int
+	pub  *Publication
 }
 
-// byPriority splits p, so that each part has one priority. Priorities above the queue's highest count as that.
-func (q *Queue) byPriority(p *Publication) []part {
+// laneOf returns the number of the lane for the record at the start of b. Priorities above the queue's highest count as that.
+func (q *Queue) laneOf(b []byte, now int64) int {
+	if q.opts.Delays {
+		return delayLane(block.DeadlineOf(b), now)
+	}
+	return min(int(block.PriorityOf(b)), len(q.lanes)-1)
+}
+
+// byLane splits p, so that each part is for one lane.
+func (q *Queue) byLane(p *Publication) []part {
 	b := &p.Block
-	highest := len(q.lanes) - 1
+	now := int64(0)
+	if q.opts.Delays {
+		now = time.Now().UnixMilli()
+	}
 	if b.Count == 1 {
-		return []part{{min(int(block.PriorityOf(b.Records)), highest), p}}
+		return []part{{q.laneOf(b.Records, now), p}}
 	}
 	var parts []part
 	at := make(map[int]int)
@@ -81,13 +97,13 @@ func (q *Queue) byPriority(p *Publication) []part {
 		if err != nil {
 			break // cannot be: the publisher encoded it
 		}
+		to := q.laneOf(b.Records[pos:], now)
 		pos += n
-		priority := min(int(rec.Priority), highest)
-		k, ok := at[priority]
+		k, ok := at[to]
 		if !ok {
 			k = len(parts)
-			at[priority] = k
-			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow}})
+			at[to] = k
+			parts = append(parts, part{to, &Publication{Batch: p.Batch, Flow: p.Flow}})
 			if p.Batch != nil {
 				p.Batch.Add()
 			}

@@ -32,6 +32,9 @@ type Options struct {
 	SingleActive bool
 	// Deduplication has the queue drop messages that it has had before; nil to take all.
 	Deduplication *dedup.Options
+	// Delays says that messages only wait for their deadlines: they are given up in that order, those of one deadline in the order
+	// of their arrival. Such a queue has no priorities.
+	Delays bool
 	// Settings are those at the start; the zero value stands for NoSettings.
 	Settings Settings
 	// DeadLetter takes messages that the queue gives up while Settings.DeadLetters is set. It is called from the runner and must
@@ -56,7 +59,7 @@ type Queue struct {
 
 	// Everything below is the runner's.
 
-	lanes    []*lane // by priority
+	lanes    []*lane // by priority; with Options.Delays by the time when messages are due
 	readyN   int
 	unackedN int
 
@@ -64,6 +67,7 @@ type Queue struct {
 	countBytes bool // readyBytes is kept
 	readyBytes int64
 	deadlines  deadlines
+	heldUp     bool        // with Options.Delays: something is due that is not in memory
 	alarm      *time.Timer // for the next deadline
 	alarmAt    int64
 	idle       *time.Timer // for the queue's own expiry
@@ -123,7 +127,11 @@ func New(o Options) *Queue {
 	if o.Settings == (Settings{}) {
 		o.Settings = NoSettings
 	}
-	for i := range int(o.MaxPriority) + 1 {
+	lanes := int(o.MaxPriority) + 1
+	if o.Delays {
+		lanes = wheelLanes
+	}
+	for i := range lanes {
 		q.lanes = append(q.lanes, newLane(q, i))
 	}
 	q.configure(o.Settings)
