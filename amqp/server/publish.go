@@ -274,6 +274,10 @@ func (p *publisher) take() {
 	}
 	large := len(rec.Body) >= block.LargeBody
 	for i, q := range r.targets {
+		if q.Delays() {
+			p.takeDelayed(q, rec)
+			continue
+		}
 		at := r.slots[i]
 		b := &p.pending[at]
 		if b.block.Count > 0 && (large || b.block.Tail != nil || len(b.block.Records)+size > block.TargetLen) {
@@ -292,6 +296,24 @@ func (p *publisher) take() {
 		b.block.Append(&rec)
 		p.bytes += size
 	}
+}
+
+// takeDelayed encodes the message for the store of an x-delayed-message exchange, where it expires when it is due. All its
+// properties are kept for then, those that only count in routing too.
+func (p *publisher) takeDelayed(q *routing.Queue, rec block.Record) {
+	rec.Deadline = rec.Arrived + exchange.Delay(p.props.view.Headers)
+	rec.Properties = p.props.full
+	at := p.slot(q)
+	size, large := rec.Len(), len(rec.Body) >= block.LargeBody
+	if b := &p.pending[at].block; b.Count > 0 && (large || b.Tail != nil || len(b.Records)+size > block.TargetLen) {
+		at = p.open(q)
+	}
+	b := &p.pending[at]
+	if p.mode == modeConfirm {
+		b.note(p.seq)
+	}
+	b.block.Append(&rec)
+	p.bytes += size
 }
 
 // slot returns the position of the block that is being filled for q.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/server"
@@ -172,7 +173,7 @@ func (n *Node) takeDown(ctx context.Context) error {
 		}
 	}
 	if n.server != nil {
-		note("closing connections", n.server.Shutdown(ctx, "shutdown"))
+		n.dismissClients(ctx)
 	}
 	close(n.stopWatch)
 	n.watch.Wait()
@@ -187,6 +188,22 @@ func (n *Node) takeDown(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// dismissClients says goodbye to all clients. Those that do not answer are cut in time for the rest of the shutdown.
+func (n *Node) dismissClients(ctx context.Context) {
+	patience := maxGoodbye
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/3)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := n.server.Shutdown(ctx, "shutdown"); err != nil {
+		n.log.Warn("some clients did not answer connection.close and were cut", "waited", patience)
+	}
+}
+
+// maxGoodbye bounds the wait for clients to answer connection.close.
+const maxGoodbye = 3 * time.Second
 
 // Fatal delivers the error that made the node unable to go on. The receiver shuts it down.
 func (n *Node) Fatal() <-chan error { return n.fatal }

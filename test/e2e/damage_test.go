@@ -187,10 +187,11 @@ func TestDamagedFileOfAnyKind(t *testing.T) {
 			origin.stop()
 		}
 		for _, path := range filesToDamage(t, origin.dir) {
-			for name, damage := range damages {
-				t.Run(strings.Join([]string{state, name, path}, " "), func(t *testing.T) {
+			for i, damage := range damages {
+				t.Run(strings.Join([]string{state, damage.name, path}, " "), func(t *testing.T) {
 					b := newBroker(t)
-					damageCopy(t, origin.dir, b.dir, path, func(content []byte) []byte { return damage(r, content) })
+					r := rand.New(rand.NewPCG(*seed, uint64(i))) // its own, so that the subtest alone does the same
+					damageCopy(t, origin.dir, b.dir, path, func(content []byte) []byte { return damage.do(r, content) })
 					if filepath.Base(path) == "MANIFEST" && !startsOrRefuses(t, b) {
 						return // it may say that the files have a format of the future
 					}
@@ -209,15 +210,16 @@ func TestDamagedFileOfAnyKind(t *testing.T) {
 	}
 }
 
-var damages = map[string]func(*rand.Rand, []byte) []byte{"cut": cutInUse, "flip": flipBit}
+var damages = []struct {
+	name string
+	do   func(*rand.Rand, []byte) []byte
+}{{"cut", cutInUse}, {"flip", flipBit}}
 
 // TestDamagedMetadata damages the database of the metadata. The broker may refuse to start, with one clear line; when it starts,
 // all queues have to be there.
 func TestDamagedMetadata(t *testing.T) {
-	t.Logf("seed %d (repeat with -args -seed %d)", *seed, *seed)
-	r := rand.New(rand.NewPCG(*seed, 200))
 	origin := startBroker(t)
-	fillDamageQueues(t, origin, r)
+	fillDamageQueues(t, origin, rand.New(rand.NewPCG(*seed, 200)))
 	origin.stop()
 	matches, err := filepath.Glob(filepath.Join(origin.dir, "*", "*.db"))
 	if err != nil || len(matches) == 0 {
@@ -227,16 +229,30 @@ func TestDamagedMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, damage := range damages {
-		for n := range 5 {
-			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
-				b := newBroker(t)
-				damageCopy(t, origin.dir, b.dir, path, func(content []byte) []byte { return damage(r, content) })
-				if startsOrRefuses(t, b) {
-					t.Logf("started; %d messages are left", drainDamageQueues(t, b))
-				}
-			})
-		}
+	for _, damage := range []struct {
+		name string
+		do   func(content []byte) []byte
+	}{
+		{"cut to a quarter", func(content []byte) []byte { return content[:len(content)/4] }},
+		{"cut to a half", func(content []byte) []byte { return content[:len(content)/2] }},
+		{"cut to three quarters", func(content []byte) []byte { return content[:len(content)*3/4] }},
+		{"emptied", func([]byte) []byte { return nil }},
+		// One bit in each copy of a queue's name, so that the change is in use wherever it is.
+		{"bit flipped", func(content []byte) []byte {
+			return bytes.ReplaceAll(content, []byte("damage-5"), []byte("damagm-5"))
+		}},
+		{"zeroed behind the first pages", func(content []byte) []byte {
+			clear(content[8*kib:])
+			return content
+		}},
+	} {
+		t.Run(damage.name, func(t *testing.T) {
+			b := newBroker(t)
+			damageCopy(t, origin.dir, b.dir, path, damage.do)
+			if startsOrRefuses(t, b) {
+				t.Logf("started; %d messages are left", drainDamageQueues(t, b))
+			}
+		})
 	}
 }
 

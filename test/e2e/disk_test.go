@@ -44,7 +44,7 @@ func TestDiskUse(t *testing.T) {
 		p.publish("disk", body)
 		published.Add(1)
 		// Every 64 messages the publisher waits until they are due.
-		if due := begin.Add(time.Duration(n) * diskBody * time.Second / diskRate); n%64 == 0 && time.Until(due) > 0 {
+		if due := begin.Add(time.Duration(float64(n*diskBody) / diskRate * float64(time.Second))); n%64 == 0 && time.Until(due) > 0 {
 			time.Sleep(time.Until(due))
 		}
 	}
