@@ -36,7 +36,8 @@ type conn struct {
 	heartbeat  time.Duration // 0: none
 
 	channels map[uint16]*channel
-	last     *channel   // of the frame before, so that a run of frames of one channel needs no lookup
+	last     *channel // of the frame before, so that a run of frames of one channel needs no lookup
+	direct   directFrame
 	dirty    []*channel // channels that handled frames since the last flush
 	counted  bool       // as an open connection
 
@@ -125,13 +126,20 @@ func (c *conn) read() error {
 	}
 }
 
-// receive waits for more bytes, and does meanwhile what other goroutines ask for.
+// receive waits for more bytes, need unread ones or those of the direct frame, and does meanwhile what other goroutines ask for.
 func (c *conn) receive(need int) error {
 	for {
 		if err := c.attend(); err != nil {
 			return err
 		}
-		err := c.in.fill(need)
+		var err error
+		if len(c.direct.rest) > 0 {
+			var n int
+			n, err = c.in.readTo(c.direct.rest)
+			c.direct.rest = c.direct.rest[n:]
+		} else {
+			err = c.in.fill(need)
+		}
 		if err == nil {
 			c.lastRead.Store(time.Now().UnixNano())
 			return nil
@@ -147,12 +155,24 @@ func (c *conn) receive(need int) error {
 
 // chunk handles the frames in the read buffer and returns how long the incomplete one behind them will be.
 func (c *conn) chunk() (need int, err error) {
+	if c.direct.ch != nil {
+		if len(c.direct.rest) > 0 {
+			return 0, nil
+		}
+		if err := c.endDirect(); err != nil {
+			return 0, err
+		}
+	}
 	data := c.in.unread()
 	handled := 0
 	for {
 		rest := data[handled:]
 		f, n, err := wire.ParseFrame(rest, c.frameMax)
 		if n == 0 {
+			if err == nil && c.startDirect(rest) {
+				c.in.consume(len(data))
+				return 0, nil
+			}
 			// A frame that is wrong stays unread: finish skips it by its length.
 			c.in.consume(handled)
 			return frameNeed(rest), err
@@ -190,11 +210,21 @@ func (c *conn) frame(f wire.Frame, whole []byte) error {
 	if ch.busy.Load() && ch.keep(whole) {
 		return nil
 	}
+	c.touch(ch)
+	wait, err := ch.frame(f)
+	return c.handled(ch, wait, err)
+}
+
+// touch has ch flushed at the end of the read chunk.
+func (c *conn) touch(ch *channel) {
 	if !ch.dirty {
 		ch.dirty = true
 		c.dirty = append(c.dirty, ch)
 	}
-	wait, err := ch.frame(f)
+}
+
+// handled does what a frame of ch left to be done: a method that may wait, or an error. It returns an error that ends the connection.
+func (c *conn) handled(ch *channel, wait wire.Method, err error) error {
 	if wait == nil && err == nil {
 		return nil
 	}

@@ -72,11 +72,15 @@ func (ch *channel) body(b []byte) error {
 		return nil
 	}
 	if !k.discard {
-		if err := ch.pub.body(b); err != nil {
-			return err
-		}
+		ch.pub.body(b)
 	}
-	k.remaining -= uint64(len(b))
+	return ch.arrived(uint64(len(b)))
+}
+
+// arrived notes that n more bytes of the body are here.
+func (ch *channel) arrived(n uint64) error {
+	k := &ch.content
+	k.remaining -= n
 	if k.remaining > 0 {
 		return nil
 	}

@@ -82,7 +82,7 @@ func (c *conn) linger(timeout time.Duration, closeOk bool) {
 	// The connection may have been ended from outside: that is what is being done. From here on only abort ends it earlier.
 	_ = c.nc.SetReadDeadline(time.Now().Add(timeout))
 	c.mu.Unlock()
-	skip := 0 // bytes of a frame that are still to come
+	skip := len(c.direct.rest) // bytes of a frame that are still to come
 	need := wire.FrameOverhead
 	for {
 		data := c.in.unread()

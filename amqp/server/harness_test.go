@@ -170,6 +170,12 @@ func startOk() *wire.ConnectionStartOk {
 func (s *testServer) openWith(tune wire.ConnectionTuneOk, properties wire.Table) *client {
 	s.t.Helper()
 	c := s.dial()
+	c.shake(tune, properties)
+	return c
+}
+
+func (c *client) shake(tune wire.ConnectionTuneOk, properties wire.Table) {
+	c.t.Helper()
 	c.raw([]byte(wire.ProtocolHeader))
 	expect[*wire.ConnectionStart](c, 0)
 	start := startOk()
@@ -179,12 +185,13 @@ func (s *testServer) openWith(tune wire.ConnectionTuneOk, properties wire.Table)
 	c.send(0, &tune)
 	c.send(0, &wire.ConnectionOpen{VirtualHost: "/"})
 	expect[*wire.ConnectionOpenOk](c, 0)
-	return c
 }
+
+var usualTune = wire.ConnectionTuneOk{ChannelMax: 2047, FrameMax: 131072}
 
 func (s *testServer) open() *client {
 	s.t.Helper()
-	return s.openWith(wire.ConnectionTuneOk{ChannelMax: 2047, FrameMax: 131072}, allCapabilities)
+	return s.openWith(usualTune, allCapabilities)
 }
 
 // openChannel opens a connection with channel 1.

@@ -32,8 +32,11 @@ type input struct {
 	r, w   int    // buf[r:w] is unread
 	parked []byte // the unread bytes while buf is nil
 
-	need int // unread bytes to make room for; set by fill
-	err  error
+	need   int    // unread bytes to make room for; set by fill
+	direct []byte // where to read to instead of buf; set by readTo
+	got    int    // bytes that were read to direct
+	sparse bool   // the next fill reads sparseRead bytes at most
+	err    error
 }
 
 func newInput(nc net.Conn) *input {
@@ -61,7 +64,7 @@ func (in *input) consume(n int) {
 
 // fill waits for more bytes and reads as many as there are and fit. There is room for at least need unread bytes afterwards.
 func (in *input) fill(need int) error {
-	in.need, in.err = need, nil
+	in.need, in.direct, in.err = need, nil, nil
 	if in.raw != nil {
 		if err := in.raw.Read(in.ready); err != nil {
 			return err
@@ -69,23 +72,61 @@ func (in *input) fill(need int) error {
 		return in.err
 	}
 	in.acquire()
-	n, err := in.nc.Read(in.buf[in.w:])
+	n, err := in.nc.Read(in.free())
 	in.w += n
+	in.sparse = false
 	if n > 0 {
 		return nil // an error comes again
 	}
 	return err
 }
 
+// readTo waits for bytes that belong to b, behind which there is nothing unread, and reads as many as there are and fit. It returns
+// how many they are.
+func (in *input) readTo(b []byte) (int, error) {
+	if in.raw == nil {
+		n, err := in.nc.Read(b)
+		if n > 0 {
+			err = nil // it comes again
+		}
+		return n, err
+	}
+	in.direct, in.got, in.err = b, 0, nil
+	err := in.raw.Read(in.ready)
+	in.direct = nil
+	if err == nil {
+		err = in.err
+	}
+	return in.got, err
+}
+
+// free returns what fill may read to.
+func (in *input) free() []byte {
+	b := in.buf[in.w:]
+	if in.sparse {
+		b = b[:min(len(b), max(sparseRead, in.need))]
+	}
+	return b
+}
+
 // tryRead is called by the poller, at once and then whenever the socket may have become readable. It returns false to wait.
 func (in *input) tryRead(fd uintptr) bool {
-	in.acquire()
-	n, again, err := readRaw(fd, in.buf[in.w:])
+	b := in.direct
+	if b == nil {
+		in.acquire()
+		b = in.free()
+	}
+	n, again, err := readRaw(fd, b)
 	if again {
 		in.park()
 		return false
 	}
-	in.w += n
+	if in.direct == nil {
+		in.w += n
+	} else {
+		in.got = n
+	}
+	in.sparse = false
 	in.err = err
 	if n == 0 && err == nil {
 		in.err = io.EOF

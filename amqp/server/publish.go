@@ -23,7 +23,8 @@ type publisher struct {
 	// The message being received.
 	bodySize uint64
 	bodyGot  []byte // the body so far: points into the read buffer if it came in one frame, else into own
-	own      []byte // body that arrived in parts
+	own      []byte // body that arrives in parts; one byte of its capacity is not needed for it
+	claimed  int64  // of own, what is counted in Server.claims
 	route    routeMemo
 	props    propsMemo
 
@@ -66,8 +67,6 @@ const (
 	maxPendingBytes = 1 << 20
 	// maxTxBytes bounds the messages of one transaction.
 	maxTxBytes = 256 << 20
-	// firstBody is how much of a body in several frames is believed before it is here.
-	firstBody = 256 << 10
 	// keptTargets bounds the targets of a chunk for which the bookkeeping is kept.
 	keptTargets = 1024
 	// manyTargets is the number of pending blocks from which they are found by map.
@@ -103,25 +102,6 @@ func (p *publisher) begin(args []byte) error {
 	return nil
 }
 
-// body takes the payload of a body frame, which is only used until finish if it is the whole body.
-func (p *publisher) body(b []byte) error {
-	if p.bodyGot == nil && uint64(len(b)) == p.bodySize {
-		p.bodyGot = b
-		return nil
-	}
-	if p.bodyGot == nil {
-		p.own = p.own[:0]
-	}
-	if have := len(p.own) + len(b); have > cap(p.own) {
-		// The size is only a claim until the body is here. A large one becomes shared memory of its own, so it gets what it needs.
-		n := min(p.bodySize, max(firstBody, 2*uint64(have)))
-		p.own = append(make([]byte, 0, n), p.own...)
-	}
-	p.own = append(p.own, b...)
-	p.bodyGot = p.own
-	return nil
-}
-
 // finish checks, routes and takes the message whose body is complete. The checks are in the order of SEMANTICS 9.1; the size was
 // checked before.
 func (p *publisher) finish() error {
@@ -141,14 +121,6 @@ func (p *publisher) finish() error {
 		p.seq--
 	}
 	return err
-}
-
-// release forgets the body.
-func (p *publisher) release() {
-	p.bodyGot = nil
-	if cap(p.own) > block.LargeBody {
-		p.own = nil
-	}
 }
 
 func (p *publisher) accept() error {
@@ -454,7 +426,8 @@ func (p *publisher) drop() {
 // abort drops an incomplete message and an uncommitted transaction, and stops the confirms: the channel is closing.
 func (p *publisher) abort() {
 	p.drop()
-	p.bodyGot, p.own = nil, nil
+	p.release()
+	p.own = nil
 	if p.confirms != nil {
 		p.confirms.stop()
 	}

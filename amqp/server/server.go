@@ -20,6 +20,7 @@ type Server struct {
 	log     *slog.Logger
 	alarm   atomic.Pointer[alarm] // nil: none
 	replies *replies
+	claims  claims
 
 	nextID atomic.Uint64
 	open   atomic.Int64  // connections that count against MaxConnections
