@@ -14,8 +14,8 @@ import (
 const (
 	// directRead is how much of a body frame must still be in the socket for it to be read straight into the body, in bytes.
 	directRead = 16 << 10
-	// sparseRead is how much is read at once, in bytes, behind a frame that was read straight into the body while more of the body
-	// is to come: the header of the next frame and little else, as that would have to be copied.
+	// sparseRead is how much is read at once, in bytes, behind a frame that was read straight into the body: as large frames rarely
+	// come alone, that is the header of the next one and little else, as that would have to be copied.
 	sparseRead = 4 << 10
 	// claimLimit is how much memory all bodies of a node may have, in bytes, for what was announced and did not come yet.
 	claimLimit = 64 << 20
@@ -107,6 +107,10 @@ func (c *conn) startDirect(b []byte) bool {
 		return false
 	}
 	p := ch.pub
+	if uint64(size) == p.bodySize {
+		// One copy of a body in one frame costs no more than the further system calls for reading it apart from its neighbours.
+		return false
+	}
 	p.room(int(size))
 	start := len(p.own)
 	own := p.own[:start+int(size)+1]
@@ -136,9 +140,6 @@ func (c *conn) endDirect() error {
 	f.pub.own = f.own[:end]
 	f.pub.bodyGot = f.pub.own
 	c.touch(ch)
-	err := ch.arrived(uint64(f.size))
-	if ch.content.remaining >= directRead {
-		c.in.sparse = true
-	}
-	return c.handled(ch, nil, err)
+	c.in.sparse = true
+	return c.handled(ch, nil, ch.arrived(uint64(f.size)))
 }
