@@ -36,6 +36,7 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 		case *meta.Policy:
 			b.compilePolicies(new, e.VHost)
 			b.reconfigure(e.VHost)
+			b.routes.applyPolicies(new, e.VHost)
 		case *meta.User:
 			forget = forget || !c.Created()
 			if c.Deleted() {
@@ -91,7 +92,7 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 		}
 	}
 	b.compileAllPolicies(s)
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		b.applyQueue(q, false)
 	}
 	for v := range s.VHosts() {

@@ -143,7 +143,7 @@ func (b *Broker) start() {
 	recovered := b.opts.Store.Recovered()
 	b.compileAllPolicies(s)
 	led := 0
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		if q.Leader == b.opts.NodeID {
 			b.engines.start(q, recovered[q.ID])
 			led++

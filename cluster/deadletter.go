@@ -74,6 +74,11 @@ type post struct {
 
 // add puts a record into the block that is being filled for a queue.
 func (p *posts) add(to *routing.Queue, r *block.Record) {
+	if to.Delays() {
+		late := *r
+		late.Deadline = late.Arrived + delayOf(r)
+		r = &late
+	}
 	size := r.Len()
 	for i := len(p.list) - 1; i >= 0; i-- {
 		b := &p.list[i].block

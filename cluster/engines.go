@@ -47,6 +47,12 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 	o := &s.broker.opts
 	set := s.broker.settingsOf(q)
 	e.settings.Store(set)
+	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
+	exchange, store := q.StoreOf()
+	if store {
+		settings.DeadLetters = true
+		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, exchange, l) }
+	}
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
 		Name:       q.Name,
@@ -60,9 +66,12 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 
 		MaxPriority:  set.MaxPriority,
 		SingleActive: set.SingleActiveConsumer,
-		Settings:     engineSettings(set),
-		DeadLetter:   func(l *queue.Letters) { s.broker.deadLetter(e, l) },
+		Settings:     settings,
+		Delays:       store,
+		DeadLetter:   deadLetter,
 		Logger:       o.Logger,
+
+		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
 }

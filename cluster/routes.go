@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"errors"
+
 	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/routing"
 )
@@ -14,13 +16,14 @@ type routes struct {
 // rebuild begins again from a whole state.
 func (r *routes) rebuild(s *meta.State) {
 	r.builder = routing.NewBuilder()
+	r.builder.Node = r.broker.opts.NodeID
 	for v := range s.VHosts() {
 		r.builder.PutVHost(v)
 	}
 	for x := range s.Exchanges() {
-		r.note(r.builder.PutExchange(x))
+		r.putExchange(x)
 	}
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		r.note(r.builder.PutQueue(q, r.broker.engines.handle(q)))
 	}
 	for b := range s.Bindings() {
@@ -41,7 +44,7 @@ func (r *routes) change(c meta.Change) {
 		if c.Deleted() {
 			r.builder.DeleteExchange(e.VHost, e.Name)
 		} else {
-			r.note(r.builder.PutExchange(e))
+			r.putExchange(e)
 		}
 	case *meta.Queue:
 		if c.Deleted() {
@@ -55,6 +58,31 @@ func (r *routes) change(c meta.Change) {
 		} else {
 			r.note(r.builder.PutBinding(*e))
 		}
+	}
+}
+
+// putExchange adds an exchange with the alternate exchange that policies give it.
+func (r *routes) putExchange(x *meta.Exchange) {
+	if err := r.builder.PutExchange(x); err != nil {
+		r.note(err)
+		return
+	}
+	r.setAlternate(x)
+}
+
+func (r *routes) setAlternate(x *meta.Exchange) {
+	effective := r.broker.policies[x.VHost].ForExchange(x.Name, x.Type)
+	v, ok := effective.Get("alternate-exchange")
+	// An exchange that is not there yet comes later in the same batch, by putExchange.
+	if err := r.builder.SetAlternate(x.VHost, x.Name, v.Text, ok); !errors.Is(err, routing.ErrMissing) {
+		r.note(err)
+	}
+}
+
+// applyPolicies gives the exchanges of a vhost what its policies say now.
+func (r *routes) applyPolicies(s *meta.State, vhost string) {
+	for x := range s.ExchangesIn(vhost) {
+		r.setAlternate(x)
 	}
 }
 

@@ -87,6 +87,9 @@ func (q *Queue) stamp(b *block.Block) {
 
 // watch notes that b has a record that expires at deadline, 0 for none.
 func (q *Queue) watch(b *memBlock, deadline int64) {
+	if deadline != 0 && q.opts.Delays {
+		deadline = b.lane.lookAt(deadline)
+	}
 	b.mayExpire = b.mayExpire || deadline != 0
 	if deadline != 0 && !b.dead && (b.minDeadline == 0 || deadline < b.minDeadline) {
 		q.deadlines.set(b, deadline)
@@ -95,6 +98,10 @@ func (q *Queue) watch(b *memBlock, deadline int64) {
 
 // expire gives up the ready messages whose deadline is at or before now.
 func (q *Queue) expire(now int64) {
+	if q.opts.Delays {
+		q.expireDue(now)
+		return
+	}
 	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= now {
 		b := q.deadlines[0]
 		if !b.resident() {
@@ -154,7 +161,10 @@ func (q *Queue) arm(now int64) {
 		return
 	}
 	at := q.deadlines[0].minDeadline
-	if at <= now && !q.deadlines[0].resident() {
+	if q.opts.Delays && !q.deadlines[0].resident() {
+		at -= readLead
+	}
+	if at <= now && (q.heldUp || !q.deadlines[0].resident()) {
 		return // its arrival in memory wakes the runner
 	}
 	if q.alarmAt != 0 && q.alarmAt <= at && q.alarmAt > now {

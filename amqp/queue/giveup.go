@@ -49,11 +49,13 @@ func (q *Queue) giveUp(reason deadletter.Reason, runs []run) {
 	}
 	l := &Letters{Reason: reason}
 	var list []*dying
+	of := make(map[*memBlock]*dying)
 	for _, r := range runs {
-		d := lastOf(list, r.blk)
+		d := of[r.blk]
 		if d == nil {
 			d = &dying{blk: r.blk}
 			list = append(list, d)
+			of[r.blk] = d
 		}
 		pos := r.blk.position(r.lo)
 		for i := r.lo; i <= r.hi; i++ {
@@ -70,13 +72,6 @@ func (q *Queue) giveUp(reason deadletter.Reason, runs []run) {
 	}
 	l.Done = func() { q.post(&item{fn: func() { q.died(list) }}) }
 	q.opts.DeadLetter(l)
-}
-
-func lastOf(list []*dying, b *memBlock) *dying {
-	if n := len(list); n > 0 && list[n-1].blk == b {
-		return list[n-1]
-	}
-	return nil
 }
 
 // removal returns the ops that make the records of d gone in the log, and nothing else that is still on its way.

@@ -35,6 +35,9 @@ func (q *Queue) pageOut(b *memBlock) {
 
 // near reports whether b is the block of the next fresh message or among those read ahead.
 func (l *lane) near(b *memBlock) bool {
+	if l.q.opts.Delays {
+		return false // nobody consumes
+	}
 	if b == l.cur && l.curOff < b.end() {
 		return true
 	}

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"time"
+
 	"github.com/brokerd/brokerd/amqp/block"
 )
 
@@ -17,16 +19,23 @@ func (q *Queue) publish(p *Publication) {
 		w.done(nil)
 		return
 	}
-	if !q.admit(p) {
+	if q.seen != nil {
+		if !q.seen.admit(q, p) {
+			return
+		}
+	} else if !q.admit(p) {
 		return
 	}
 	q.stamp(b)
+	if q.opts.Delays {
+		date(b)
+	}
 	if len(q.lanes) == 1 {
 		q.append(q.lanes[0], p)
 		return
 	}
-	for _, part := range q.byPriority(p) {
-		q.append(q.lanes[part.priority], part.pub)
+	for _, part := range q.byLane(p) {
+		q.append(q.lanes[part.lane], part.pub)
 	}
 }
 
@@ -47,7 +56,7 @@ func (q *Queue) append(l *lane, p *Publication) {
 	q.account(int64(w.bytes))
 	q.watch(blk, deadline)
 	if q.opts.Durable && persistent > 0 {
-		q.submit(blk, first, pos, b, w)
+		q.submit(blk, first, pos, b, w, p.fresh)
 	} else {
 		q.answer(w)
 	}
@@ -56,18 +65,29 @@ func (q *Queue) append(l *lane, p *Publication) {
 	}
 }
 
-// part is the records of one priority.
+// part is the records for one lane.
 type part struct {
-	priority int
-	pub      *Publication
+	lane int
+	pub  *Publication
 }
 
-// byPriority splits p, so that each part has one priority. Priorities above the queue's highest count as that.
-func (q *Queue) byPriority(p *Publication) []part {
+// laneOf returns the number of the lane for the record at the start of b. Priorities above the queue's highest count as that.
+func (q *Queue) laneOf(b []byte, now int64) int {
+	if q.opts.Delays {
+		return delayLane(block.DeadlineOf(b), now)
+	}
+	return min(int(block.PriorityOf(b)), len(q.lanes)-1)
+}
+
+// byLane splits p, so that each part is for one lane.
+func (q *Queue) byLane(p *Publication) []part {
 	b := &p.Block
-	highest := len(q.lanes) - 1
+	now := int64(0)
+	if q.opts.Delays {
+		now = time.Now().UnixMilli()
+	}
 	if b.Count == 1 {
-		return []part{{min(int(block.PriorityOf(b.Records)), highest), p}}
+		return []part{{q.laneOf(b.Records, now), p}}
 	}
 	var parts []part
 	at := make(map[int]int)
@@ -77,18 +97,21 @@ func (q *Queue) byPriority(p *Publication) []part {
 		if err != nil {
 			break // cannot be: the publisher encoded it
 		}
+		to := q.laneOf(b.Records[pos:], now)
 		pos += n
-		priority := min(int(rec.Priority), highest)
-		k, ok := at[priority]
+		k, ok := at[to]
 		if !ok {
 			k = len(parts)
-			at[priority] = k
-			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow}})
+			at[to] = k
+			parts = append(parts, part{to, &Publication{Batch: p.Batch, Flow: p.Flow}})
 			if p.Batch != nil {
 				p.Batch.Add()
 			}
 		}
 		parts[k].pub.Block.Append(&rec)
+		if p.fresh != nil {
+			parts[k].pub.fresh = parts[k].pub.fresh.move(p.fresh, i, parts[k].pub.Block.Count-1)
+		}
 		if p.Batch != nil {
 			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
 		}
@@ -100,11 +123,11 @@ func (q *Queue) byPriority(p *Publication) []part {
 }
 
 // submit hands the records [first, first+b.Count) of blk to the log, within the segment that is still open if there is one.
-func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter) {
+func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter, fresh *freshKeys) {
 	n := uint32(b.Count)
 	blk.covered += n
 	if s := blk.open; s != nil && s.first+s.n == first &&
-		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w) {
+		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w, fresh) {
 		return
 	}
 	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:], with: w.source}
@@ -114,6 +137,9 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 	}
 	if w.waits() {
 		s.waiters = append(s.waiters, w)
+	}
+	if fresh != nil {
+		s.remember(fresh)
 	}
 	blk.segs = append(blk.segs, s)
 	blk.inflight++

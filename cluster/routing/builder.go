@@ -231,11 +231,14 @@ func (b *Builder) DeleteExchange(vhost, name string) {
 	v.exchanges = v.exchanges.Without(name)
 }
 
-// PutQueue adds a queue, or changes the definition or handle of the one with the same ID, which keeps its bindings.
+// PutQueue adds a queue or the store of an exchange, which must be there and goes with it, or changes the definition or handle of the one with the same ID, which keeps its bindings.
 func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 	v := b.look(def.VHost)
 	if v == nil {
 		return fmt.Errorf("%w: vhost %q of queue %q", ErrMissing, def.VHost, def.Name)
+	}
+	if name, ok := def.StoreOf(); ok {
+		return b.putStore(v, name, def, h)
 	}
 	old := v.Queue(def.Name)
 	if old != nil && old.Def == def && old.Handle == h {
@@ -263,6 +266,20 @@ func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 		}
 	}
 	v.queues = v.queues.With(def.Name, q)
+	return nil
+}
+
+// putStore gives an exchange the queue that keeps back its messages.
+func (b *Builder) putStore(v *VHost, exchange string, def *meta.Queue, h queue.Handle) error {
+	old, ok := v.exchanges.Get(exchange)
+	if !ok {
+		return fmt.Errorf("%w: exchange %q of queue %q in vhost %q", ErrMissing, exchange, def.Name, def.VHost)
+	}
+	if q := old.store; q != nil && q.Def == def && q.Handle == h {
+		return nil
+	}
+	x := b.exchange(b.vhost(def.VHost), exchange)
+	x.store = &Queue{Def: def, Handle: h, local: def.Leader == b.Node, store: true, id: b.newID()}
 	return nil
 }
 

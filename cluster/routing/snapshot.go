@@ -80,6 +80,7 @@ type Queue struct {
 
 	id    uint64 // as a destination
 	local bool
+	store bool
 	in    *binding
 }
 
@@ -92,6 +93,10 @@ func (q *Queue) Identity() string { return "queue/" + q.Def.Name }
 // Local reports whether this node leads the queue, see Builder.Node.
 func (q *Queue) Local() bool { return q.local }
 
+// Delays reports whether q is the store of an x-delayed-message exchange: a message for it must have the deadline until which it is
+// kept back, and its properties as they were published.
+func (q *Queue) Delays() bool { return q.store }
+
 // Exchange is an exchange with its bindings. It is immutable; a change makes a new one.
 type Exchange struct {
 	Def *meta.Exchange
@@ -103,6 +108,7 @@ type Exchange struct {
 	alternate    string
 	hasAlternate bool
 	policy       alternative
+	store        *Queue // keeps back messages with a delay; nil: the exchange delays none
 	cache        *cache // of a topic exchange, nil for others; made new with every change
 	fresh        bool   // see VHost.fresh
 }
