@@ -28,6 +28,8 @@ var policyCases = []conformanceCase{
 		< queue.declare-ok queue=pol.a
 		> basic.publish routing-key=pol.a body=1
 		> basic.publish routing-key=pol.a body=2
+		~> queue.declare queue=pol.a passive
+		< queue.declare-ok queue=pol.a message-count=1
 		> basic.get queue=pol.a no-ack
 		< basic.get-ok delivery-tag=1 routing-key=pol.a body=2`},
 	{id: "S14.3", about: "an operator policy is merged over that of a user", prepare: func(t testing.TB, b *cluster.Broker) {
@@ -38,6 +40,8 @@ var policyCases = []conformanceCase{
 		< queue.declare-ok queue=pol.a
 		> basic.publish routing-key=pol.a body=1
 		> basic.publish routing-key=pol.a body=2
+		~> queue.declare queue=pol.a passive
+		< queue.declare-ok queue=pol.a message-count=1
 		> basic.get queue=pol.a no-ack
 		< basic.get-ok delivery-tag=1 routing-key=pol.a body=2`},
 	{id: "S3.18", about: "an alternate exchange by policy", prepare: func(t testing.TB, b *cluster.Broker) {

@@ -36,7 +36,14 @@ var handshakeCases = []conformanceCase{
 		< channel.flow-ok active
 		0> connection.open virtual-host=/
 		0< connection.close 504 CHANNEL_ERROR - unexpected method in connection state running (10,40)`},
+	{id: "R41", about: "connection.blocked sent by a client", script: `
+		> channel.flow active
+		< channel.flow-ok active
+		0> connection.blocked reason=x
+		0< connection.close 504 CHANNEL_ERROR - unexpected method in connection state running (10,60)`},
 	{id: "R40", about: "connection.update-secret", script: `
+		> channel.flow active
+		< channel.flow-ok active
 		0> connection.update-secret new-secret=guest reason=r
 		0< connection.update-secret-ok`},
 }

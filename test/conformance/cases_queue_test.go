@@ -35,11 +35,54 @@ var ownershipCases = []conformanceCase{
 		0< connection.close-ok
 		b> queue.declare queue=kad passive
 		b< queue.declare-ok queue=kad`},
+	{id: "R414", about: "what a lost connection had not acknowledged comes again, in order", script: `
+		> queue.declare queue=z12
+		< queue.declare-ok queue=z12
+		> basic.publish routing-key=z12 body=0
+		> basic.publish routing-key=z12 body=1
+		> basic.consume queue=z12 consumer-tag=t
+		< basic.consume-ok consumer-tag=t
+		< basic.deliver consumer-tag=t delivery-tag=1 routing-key=z12 body=0
+		< basic.deliver consumer-tag=t delivery-tag=2 routing-key=z12 body=1
+		cut a
+		~b> queue.declare queue=z12 passive
+		b< queue.declare-ok queue=z12 message-count=2
+		b> basic.get queue=z12
+		b< basic.get-ok delivery-tag=1 redelivered routing-key=z12 message-count=1 body=0
+		b> basic.get queue=z12
+		b< basic.get-ok delivery-tag=2 redelivered routing-key=z12 body=1`},
 	{id: "S5.3", about: "reserved names may be declared passively when they exist", script: `
 		> queue.declare exclusive
 		< queue.declare-ok queue=amq.gen-…
 		> queue.declare queue=amq.gen-$ passive
 		< queue.declare-ok queue=amq.gen-$`},
+	{id: "R142", about: "an auto-delete exchange goes after its last unbind", script: `
+		> exchange.declare exchange=e11 type=direct auto-delete
+		< exchange.declare-ok
+		> queue.declare queue=q11 exclusive
+		< queue.declare-ok queue=q11
+		> queue.bind queue=q11 exchange=e11 routing-key=k
+		< queue.bind-ok
+		> queue.unbind queue=q11 exchange=e11 routing-key=k
+		< queue.unbind-ok
+		> exchange.declare exchange=e11 type=direct passive
+		< channel.close 404 NOT_FOUND - no exchange 'e11' in vhost '/' (40,10)`},
+	{id: "R143", about: "an auto-delete exchange that was never bound stays", script: `
+		> exchange.declare exchange=e12 type=direct auto-delete
+		< exchange.declare-ok
+		> exchange.declare exchange=e12 type=direct passive
+		< exchange.declare-ok`},
+	{id: "R144", about: "an auto-delete exchange goes when the queue that is bound to it is deleted", script: `
+		> exchange.declare exchange=e13 type=direct auto-delete
+		< exchange.declare-ok
+		> queue.declare queue=q13
+		< queue.declare-ok queue=q13
+		> queue.bind queue=q13 exchange=e13 routing-key=k
+		< queue.bind-ok
+		> queue.delete queue=q13
+		< queue.delete-ok
+		> exchange.declare exchange=e13 type=direct passive
+		< channel.close 404 NOT_FOUND - no exchange 'e13' in vhost '/' (40,10)`},
 	{id: "S4.1", about: "bindings differ by their arguments", script: `
 		> queue.declare queue=k1 exclusive
 		< queue.declare-ok queue=k1
@@ -66,7 +109,6 @@ func lockedScript() script {
 		{"queue.declare queue=kx", "50,10"},
 		{"queue.declare queue=kx passive", "50,10"},
 		{"queue.bind queue=kx exchange=amq.direct routing-key=k", "50,20"},
-		{"queue.unbind queue=kx exchange=amq.direct routing-key=k", "50,50"},
 		{"queue.purge queue=kx", "50,30"},
 		{"queue.delete queue=kx", "50,40"},
 		{"basic.consume queue=kx", "60,20"},
@@ -96,6 +138,20 @@ var expiryCases = []conformanceCase{
 		b> queue.delete queue=z3
 		b< queue.delete-ok
 		< basic.cancel consumer-tag=t no-wait`},
+	{id: "S6.4", about: "a message expires behind one that stays", script: `
+		> queue.declare queue=z2 exclusive
+		< queue.declare-ok queue=z2
+		> basic.publish routing-key=z2 expiration=60000 body=long
+		> basic.publish routing-key=z2 expiration=100 body=short
+		~> queue.declare queue=z2 passive
+		< queue.declare-ok queue=z2 message-count=1`},
+	{id: "S6.7", about: "x-max-length acts before a basic.get that follows the publishes", script: `
+		> queue.declare queue=z5 exclusive @x-max-length=1
+		< queue.declare-ok queue=z5
+		> basic.publish routing-key=z5 body=1
+		> basic.publish routing-key=z5 body=2
+		> basic.get queue=z5 no-ack
+		< basic.get-ok delivery-tag=1 routing-key=z5 body=2`},
 	{id: "S6.2", about: "a requeued message keeps its deadline", script: `
 		> queue.declare queue=z1 exclusive @x-message-ttl=300
 		< queue.declare-ok queue=z1

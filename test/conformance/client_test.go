@@ -13,8 +13,13 @@ import (
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
-// patience bounds every wait for a frame.
-const patience = 5 * time.Second
+// patience bounds every wait for a frame. It is short where the frame is known not to come.
+var patience = long
+
+const (
+	long  = 5 * time.Second
+	short = 300 * time.Millisecond
+)
 
 // client is one connection that speaks raw frames. Its reader sorts what arrives by channel, because the order of frames of
 // different channels is not defined.
@@ -25,6 +30,7 @@ type client struct {
 	mu     sync.Mutex
 	queues map[uint16]chan string
 	opened map[uint16]bool // channels that the script has opened
+	ready  bool            // the connection is open
 }
 
 // login is what a client says of itself during the handshake.
@@ -130,7 +136,7 @@ func (c *client) next(channel uint16) string {
 
 // open opens the channel unless the script has done so.
 func (c *client) open(channel uint16) error {
-	if channel == 0 || c.opened[channel] {
+	if channel == 0 || !c.ready || c.opened[channel] {
 		return nil
 	}
 	c.opened[channel] = true

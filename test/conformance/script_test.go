@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ import (
 //	< queue.declare-ok queue=q                        the next frame must be this; … stands for anything,
 //	                                                  and $ in later steps for the same
 //	~> queue.declare queue=q passive                  sends it again and again, until the answer below comes
+//	> queue.purge queue=q unopened                    leaves the channel as it is
 //	> raw 0800…                                       sends octets, in hex
 //	connect b user=x password=y vhost=z               sends a handshake up to connection.open
 //	dial b                                            only opens the socket
@@ -93,6 +95,7 @@ func (r *run) step(line string) error {
 		if matched != "" {
 			r.matched = matched
 		}
+		c.ready = c.ready || got == "connection.open-ok"
 		return nil
 	}
 	words := split(rest)
@@ -186,6 +189,7 @@ func (r *run) client(name string) (*client, error) {
 	if got := c.next(0); got != "connection.open-ok" {
 		return nil, fmt.Errorf("connection.open was answered with %s", got)
 	}
+	c.ready = true
 	return c, nil
 }
 
@@ -196,12 +200,15 @@ func (r *run) request(c *client, channel uint16, text string) error {
 		if err != nil {
 			return err
 		}
+		if err := c.open(channel); err != nil {
+			return err
+		}
 		_ = c.write(b)
 		return nil
 	}
 	if words[0] == "channel.open" {
 		c.opened[channel] = true
-	} else if !r.raw(words) {
+	} else if !slices.Contains(words, "unopened") {
 		if err := c.open(channel); err != nil {
 			return err
 		}
@@ -244,16 +251,6 @@ func (r *run) request(c *client, channel uint16, text string) error {
 	}
 	c.send(channel, method.Interface().(wire.Method))
 	return nil
-}
-
-// raw says whether the step wants its channel left as it is.
-func (r *run) raw(words []string) bool {
-	for _, w := range words {
-		if w == "unopened" {
-			return true
-		}
-	}
-	return false
 }
 
 // set stores the word name=value, or the flag name, in the field of that name.

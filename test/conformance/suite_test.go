@@ -100,7 +100,7 @@ func withNode(dir string, f func() int) (code int, err error) {
 // groups are all cases there are.
 var groups = [][]conformanceCase{
 	exchangeTraces, routingTraces, queueTraces, argumentTraces, consumeTraces, ackTraces, publishTraces, txTraces, featureTraces,
-	channelTraces, frameTraces, connectionTraces,
+	channelTraces, frameTraces,
 	ownershipCases, expiryCases, handshakeCases, policyCases, permissionCases,
 }
 
@@ -128,13 +128,18 @@ func judge(t *testing.T, c *conformanceCase, known map[string]string) {
 	if c.prepare != nil && target.broker == nil {
 		t.Skip("needs the node's administration")
 	}
+	reason, listed := known[c.id]
+	patience = long
+	if listed {
+		patience = short
+	}
 	err := play(t, c)
-	switch reason, listed := known[c.id]; {
+	switch {
 	case err != nil && !listed:
 		t.Errorf("%s\n%v", c.about, err)
 	case err != nil:
 		t.Logf("%s: as known: %s\n%v", c.about, reason, err)
-	case listed:
+	case listed && !strings.HasPrefix(reason, "sometimes"):
 		t.Errorf("%s: is right, but %s lists it: %s", c.about, target.list, reason)
 	}
 }
@@ -181,7 +186,8 @@ func (r *run) clean() {
 	}
 }
 
-// readList reads the cases that are known to differ: an id and the reason a line.
+// readList reads the cases that are known to differ: an id and the reason a line. A reason that starts with "sometimes" allows
+// both.
 func readList(t *testing.T, name string) map[string]string {
 	list := make(map[string]string)
 	if name == "" {

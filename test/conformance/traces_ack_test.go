@@ -244,6 +244,8 @@ var ackTraces = []conformanceCase{
 		> basic.recover-async
 		0< connection.close 540 NOT_IMPLEMENTED - requeue=false (60,100)`},
 	{id: "R324", about: "cancel does not requeue; channel close does", script: `
+		> channel.open
+		< channel.open-ok
 		> queue.declare queue=g8 exclusive
 		< queue.declare-ok queue=g8
 		> basic.publish routing-key=g8 body=1

@@ -164,6 +164,8 @@ var queueTraces = []conformanceCase{
 		> queue.declare queue=amq.foo passive
 		< channel.close 404 NOT_FOUND - no queue 'amq.foo' in vhost '/' (50,10)`},
 	{id: "R190", about: "exclusive queue survives its channel", script: `
+		> channel.open
+		< channel.open-ok
 		> queue.declare queue=kxc exclusive
 		< queue.declare-ok queue=kxc
 		> channel.close reply-code=200

@@ -107,6 +107,8 @@ var txTraces = []conformanceCase{
 		2> basic.get queue=w5 no-ack
 		2< basic.get-empty`},
 	{id: "R370", about: "tx: ack then rollback leaves the message unacked (not requeued); then ack + commit", script: `
+		> channel.open
+		< channel.open-ok
 		> queue.declare queue=w6 exclusive
 		< queue.declare-ok queue=w6
 		> basic.publish routing-key=w6 body=1
