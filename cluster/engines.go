@@ -70,6 +70,8 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Delays:       store,
 		DeadLetter:   deadLetter,
 		Logger:       o.Logger,
+
+		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
 }

@@ -41,7 +41,15 @@ func checkExchangeEquivalence(x *meta.Exchange, s *ExchangeSpec) error {
 			return err
 		}
 	}
-	return compareArgument(alternateExchange, r, s.Arguments, current)
+	if err := compareArgument(alternateExchange, r, s.Arguments, current); err != nil {
+		return err
+	}
+	for i := range exchangeArguments {
+		if err := compareArgument(exchangeArguments[i].key, r, s.Arguments, current); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkQueueEquivalence compares the declare s, from the connection that owner names, with the queue that exists.

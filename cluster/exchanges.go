@@ -75,6 +75,14 @@ func (a *Access) checkNewExchange(r resource, s *ExchangeSpec) error {
 	if reserved(s.Name) {
 		return errReserved(r)
 	}
+	for i := range exchangeArguments {
+		x := &exchangeArguments[i]
+		if v, ok := s.Arguments.Get(x.key); ok {
+			if d := x.check(v, s.Arguments); d != "" {
+				return errInvalidArgument(x.key, r, d)
+			}
+		}
+	}
 	if err := exchange.Lookup(s.Type).CheckExchange(s.Arguments); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"iter"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
@@ -77,6 +78,14 @@ func engineSettings(s *policy.Settings) queue.Settings {
 		DeadLetters:   s.DeadLetterExchange != nil,
 		DeliveryLimit: s.DeliveryLimit,
 	}
+}
+
+// deduplication translates the settings of a queue or an exchange; nil if it takes all messages.
+func deduplication(d policy.Deduplication) *dedup.Options {
+	if !d.Enabled {
+		return nil
+	}
+	return &dedup.Options{Size: int(min(max(d.CacheSize, 0), dedup.MaxSize)), TTL: max(d.CacheTTL, 0), Header: d.Header}
 }
 
 var overflows = map[policy.Overflow]queue.Overflow{

@@ -44,12 +44,13 @@ type scriptLog struct {
 
 	blocks  map[block.Desc][]byte
 	gone    map[uint64][]uint64
+	states  map[block.Desc][]byte
 	mark    uint64
 	dropped bool
 }
 
 func newScriptLog() *scriptLog {
-	return &scriptLog{blocks: map[block.Desc][]byte{}, gone: map[uint64][]uint64{}}
+	return &scriptLog{blocks: map[block.Desc][]byte{}, gone: map[uint64][]uint64{}, states: map[block.Desc][]byte{}}
 }
 
 func (l *scriptLog) Submit(op *block.Op) {
@@ -171,6 +172,16 @@ func (l *scriptLog) apply(op *block.Op) {
 		l.gone[op.Desc.Base] = slices.Clone(op.Gone)
 	case block.OpMark:
 		l.mark = op.Mark
+	case block.OpState:
+		if len(op.Records) > 0 {
+			l.states[op.Desc] = slices.Clone(op.Records)
+		}
+		for _, d := range op.Remove {
+			delete(l.states, d)
+		}
+	}
+	for _, w := range op.With {
+		l.apply(w)
 	}
 }
 
@@ -201,6 +212,10 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 		}
 		r.Gone[d.Base] = bits
 	}
+	for d, v := range l.states {
+		r.States = append(r.States, block.State{Desc: d, Value: v})
+	}
+	slices.SortFunc(r.States, func(a, b block.State) int { return int(int64(a.Desc.Base - b.Desc.Base)) })
 	for base := range l.gone {
 		if r.Gone[base] == nil {
 			delete(l.gone, base)

@@ -19,7 +19,11 @@ func (q *Queue) publish(p *Publication) {
 		w.done(nil)
 		return
 	}
-	if !q.admit(p) {
+	if q.seen != nil {
+		if !q.seen.admit(q, p) {
+			return
+		}
+	} else if !q.admit(p) {
 		return
 	}
 	q.stamp(b)
@@ -52,7 +56,7 @@ func (q *Queue) append(l *lane, p *Publication) {
 	q.account(int64(w.bytes))
 	q.watch(blk, deadline)
 	if q.opts.Durable && persistent > 0 {
-		q.submit(blk, first, pos, b, w)
+		q.submit(blk, first, pos, b, w, p.fresh)
 	} else {
 		q.answer(w)
 	}
@@ -105,6 +109,9 @@ func (q *Queue) byLane(p *Publication) []part {
 			}
 		}
 		parts[k].pub.Block.Append(&rec)
+		if p.fresh != nil {
+			parts[k].pub.fresh = parts[k].pub.fresh.move(p.fresh, i, parts[k].pub.Block.Count-1)
+		}
 		if p.Batch != nil {
 			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
 		}
@@ -116,11 +123,11 @@ func (q *Queue) byLane(p *Publication) []part {
 }
 
 // submit hands the records [first, first+b.Count) of blk to the log, within the segment that is still open if there is one.
-func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter) {
+func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter, fresh *freshKeys) {
 	n := uint32(b.Count)
 	blk.covered += n
 	if s := blk.open; s != nil && s.first+s.n == first &&
-		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w) {
+		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w, fresh) {
 		return
 	}
 	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:], with: w.source}
@@ -130,6 +137,9 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 	}
 	if w.waits() {
 		s.waiters = append(s.waiters, w)
+	}
+	if fresh != nil {
+		s.remember(fresh)
 	}
 	blk.segs = append(blk.segs, s)
 	blk.inflight++

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/dedup"
 )
 
 // Options make a Queue.
@@ -29,6 +30,8 @@ type Options struct {
 	MaxPriority uint8
 	// SingleActive has one consumer at a time get messages: the one that came first.
 	SingleActive bool
+	// Deduplication has the queue drop messages that it has had before; nil to take all.
+	Deduplication *dedup.Options
 	// Delays says that messages only wait for their deadlines: they are given up in that order, those of one deadline in the order
 	// of their arrival. Such a queue has no priorities.
 	Delays bool
@@ -70,6 +73,8 @@ type Queue struct {
 	idle       *time.Timer // for the queue's own expiry
 	expires    atomic.Bool // Touch matters
 	drops      []Range     // rejected, to be dead-lettered
+
+	seen *seen // what messages are compared with, nil to take all
 
 	consumers []*Consumer
 	ready     ready
@@ -130,6 +135,9 @@ func New(o Options) *Queue {
 		q.lanes = append(q.lanes, newLane(q, i))
 	}
 	q.configure(o.Settings)
+	if o.Deduplication != nil {
+		q.seen = newSeen(&q.opts)
+	}
 	if r := o.Recovered; r != nil {
 		q.recover(r)
 		q.configure(o.Settings)
@@ -531,7 +539,7 @@ func (q *Queue) Drop() {
 		for _, l := range q.lanes {
 			for i := range l.idx.len() {
 				for _, s := range l.idx.at(i).segs {
-					s.cancel()
+					s.end()
 				}
 			}
 		}

@@ -58,6 +58,7 @@ type routeMemo struct {
 	epoch     uint64 // of slots: they hold as long as it is the publisher's
 	exchange  string
 	checkedIn uint64 // chunk in which the write permission on exchange was checked
+	topicIn   uint64 // chunk in which the topic permission on the routing key was checked
 }
 
 const (
@@ -84,7 +85,7 @@ func (p *publisher) begin(args []byte) error {
 	if r.args != nil && bytes.Equal(args, r.args) {
 		return nil
 	}
-	r.vhost, r.targets = nil, r.targets[:0]
+	r.vhost, r.targets, r.topicIn = nil, r.targets[:0], 0
 	r.args = append(r.args[:0], args...)
 	parsed, err := wire.ParsePublish(r.args)
 	if err != nil {
@@ -176,6 +177,9 @@ func (p *publisher) accept() error {
 	if p.props.failure != nil {
 		return p.props.failure
 	}
+	if err := p.checkTopics(); err != nil {
+		return err
+	}
 	if p.props.view.Has(wire.FlagUserID) {
 		if err := p.c.access.CheckUserID(p.props.view.UserID); err != nil {
 			return err
@@ -191,9 +195,13 @@ func (p *publisher) accept() error {
 			MessageID:     view.MessageID,
 			Timestamp:     view.Timestamp,
 		})
+		reply := false
+		if r.exchange == "" {
+			r.targets, reply = p.c.srv.replies.appendTargets(r.targets, p.c.vhost, r.parsed.RoutingKey, p.props.keys)
+		}
 		r.epoch = 0
 		r.vhost = p.vhost
-		if len(p.props.keys) > 0 || r.basis == exchange.ByChance {
+		if len(p.props.keys) > 0 || r.basis == exchange.ByChance || reply {
 			r.vhost = nil // this route is for this message only
 		}
 	}
@@ -208,6 +216,23 @@ func (p *publisher) accept() error {
 		return wire.Errorf(wire.ResourceError, "transaction of more than %d bytes", maxTxBytes)
 	case p.mode != modeTx && p.bytes >= maxPendingBytes:
 		p.flush()
+	}
+	return nil
+}
+
+// checkTopics checks the topic permissions on all routing keys of the message.
+func (p *publisher) checkTopics() error {
+	r := &p.route
+	if r.topicIn != p.chunk {
+		if err := p.c.access.CheckTopicWrite(r.exchange, r.parsed.RoutingKey); err != nil {
+			return err
+		}
+		r.topicIn = p.chunk
+	}
+	for _, key := range p.props.keys {
+		if err := p.c.access.CheckTopicWrite(r.exchange, key); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -277,7 +302,7 @@ func (p *publisher) take() {
 // properties are kept for then, those that only count in routing too.
 func (p *publisher) takeDelayed(q *routing.Queue, rec block.Record) {
 	rec.Deadline = rec.Arrived + exchange.Delay(p.props.view.Headers)
-	rec.Properties = p.props.raw
+	rec.Properties = p.props.full
 	at := p.slot(q)
 	size, large := rec.Len(), len(rec.Body) >= block.LargeBody
 	if b := &p.pending[at].block; b.Count > 0 && (large || b.Tail != nil || len(b.Records)+size > block.TargetLen) {
