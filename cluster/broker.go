@@ -70,6 +70,7 @@ type Broker struct {
 	// policies changes with the state, under mu.
 	policies policies
 	routes   routes
+	guards   guards
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
 	routing routing.Table
@@ -107,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b.events.broker = b
 	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
 	b.routes.broker = b
+	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -138,11 +140,16 @@ func (b *Broker) start() {
 	s := b.current.Load()
 	// The metadata is the authority: what the log holds of other queues was deleted while this node was down, or its deletion
 	// was cut off.
+	guarded := guardIDs(s)
 	b.opts.Store.DropUnknown(func(id uint64) bool {
+		if guarded[id] {
+			return true
+		}
 		q := s.QueueByID(id)
 		return q != nil && q.Leader == b.opts.NodeID
 	})
 	recovered := b.opts.Store.Recovered()
+	b.guards.recovered = recovered
 	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.AllQueues() {
@@ -153,6 +160,7 @@ func (b *Broker) start() {
 	}
 	b.rebuild(s)
 	close(b.routed)
+	b.guards.recovered = nil
 	b.running = true
 	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,
 		"exchanges", s.NumExchanges(), "bindings", s.NumBindings())

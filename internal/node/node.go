@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -22,14 +23,15 @@ import (
 
 // Node is a running node.
 type Node struct {
-	cfg    *config.Config
-	log    *slog.Logger
-	dir    *datadir.Dir
-	store  *store.Store
-	broker *cluster.Broker
-	server *server.Server
-	memory *queue.Memory
-	fatal  chan error
+	cfg     *config.Config
+	log     *slog.Logger
+	dir     *datadir.Dir
+	store   *store.Store
+	broker  *cluster.Broker
+	server  *server.Server
+	memory  *queue.Memory
+	fatal   chan error
+	serving atomic.Pointer[server.Server] // server, for those who may come before it
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -74,18 +76,22 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 			DefaultUser:     cfg.DefaultUser,
 			DefaultPassword: cfg.DefaultPass,
 		},
-		Store:         n.store,
-		Memory:        n.memory,
-		LoopbackUsers: cfg.LoopbackUsers,
-		CommitTimeout: cfg.Cluster.CommitTimeout,
-		Logger:        log,
+		Store:            n.store,
+		Memory:           n.memory,
+		LoopbackUsers:    cfg.LoopbackUsers,
+		CloseConnections: n.closeConnections,
+		CommitTimeout:    cfg.Cluster.CommitTimeout,
+		Logger:           log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if n.server, err = server.New(serverOptions(cfg), served{n.broker}, log); err != nil {
+	o := serverOptions(cfg)
+	o.NodeID = n.dir.NodeID()
+	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
 		return nil, err
 	}
+	n.serving.Store(n.server)
 	n.watch.Go(n.watchResources)
 	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
 		return nil, err
@@ -105,6 +111,14 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 	return a, nil
 }
 
+// closeConnections implements cluster.Options.CloseConnections. Changes take effect before there is a server; then there are no
+// connections either.
+func (n *Node) closeConnections(match func(vhost, user string) bool, reason string) {
+	if s := n.serving.Load(); s != nil {
+		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.VHost, c.User) })
+	}
+}
+
 // Addrs returns the addresses on which AMQP is served.
 func (n *Node) Addrs() []string {
 	var list []string
@@ -122,6 +136,7 @@ func serverOptions(cfg *config.Config) server.Options {
 		FrameMax:         a.FrameMax,
 		Heartbeat:        a.Heartbeat,
 		HandshakeTimeout: a.HandshakeTimeout,
+		ConsumerTimeout:  a.ConsumerTimeout,
 		MaxConnections:   a.MaxConnections,
 		MaxMessageSize:   a.MaxMessageSize,
 		OutboxBytes:      int(a.OutboxBytes),
@@ -132,6 +147,9 @@ func serverOptions(cfg *config.Config) server.Options {
 			SendBuffer:    a.TCP.SndBuf,
 			KeepAlive:     a.TCP.KeepAlive,
 		},
+	}
+	if o.ConsumerTimeout == 0 {
+		o.ConsumerTimeout = -1
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = -1
