@@ -76,6 +76,8 @@ type Broker struct {
 	routing routing.Table
 	// routed is closed once routing shows the state that the node started with.
 	routed chan struct{}
+	// stopping is set before the first engine stops.
+	stopping atomic.Bool
 
 	// ctx ends when the Broker closes; it bounds everything that runs in the background.
 	ctx    context.Context
@@ -185,9 +187,8 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.running = false
 	b.mu.Unlock()
-	for _, e := range b.engines.all() {
-		e.queue.Stop()
-	}
+	b.stopping.Store(true)
+	b.engines.stop()
 	return b.meta.Shutdown(ctx)
 }
 

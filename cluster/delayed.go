@@ -24,7 +24,7 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 	}
 	x := vhost.Exchange(name)
 	now := time.Now().UnixMilli()
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
 	for _, letter := range l.Records {
 		var r block.Record
 		var m dueMessage

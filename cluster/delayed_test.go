@@ -250,6 +250,30 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
+// TestDueWhileStopping checks that what becomes due while the node goes down comes once: from the queue, or from the exchange after the
+// next start.
+func TestDueWhileStopping(t *testing.T) {
+	n := startNode(t)
+	a := n.connect()
+	n.delayed(a, "direct")
+	const count = 3000
+	delays := make([]int, count)
+	for i := range delays {
+		delays[i] = 1 + 150*i/count
+	}
+	n.sendDelayed("late", "k", 0, delays...)
+	n.restart()
+	a = n.connect()
+	seen := make(map[int]bool)
+	for range count {
+		got, _ := n.take(a, "q")
+		if seen[got] {
+			t.Fatalf("message %d came twice", got)
+		}
+		seen[got] = true
+	}
+}
+
 // crash continues on a copy of what is on disk at this moment, as if the process had been killed.
 func (n *testNode) crash() {
 	n.t.Helper()

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/deadletter"
@@ -91,6 +92,9 @@ type dueRecord struct {
 // expireDue gives up what is due, in the order of the deadlines, and loads what is about to be. A block that is not in memory yet
 // holds up everything that is due later than its first record.
 func (q *Queue) expireDue(now int64) {
+	if q.draining {
+		return
+	}
 	q.lookedAt, q.expiring = now, true
 	q.giveUpDue(now)
 	q.expiring = false
@@ -224,4 +228,25 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 		q.append(lanes[k], p)
 	}
 	batch.Done()
+}
+
+// drainTime bounds how long drain waits.
+const drainTime = 5 * time.Second
+
+// drain lets nothing more become due, and waits until what was given up is safe elsewhere, so that the log will not bring it back.
+func (q *Queue) drain() {
+	drained := make(chan struct{})
+	q.post(&item{fn: func() {
+		if q.draining = true; q.dyingN == 0 || q.state == stateGone || q.state == stateStopped {
+			close(drained)
+			return
+		}
+		q.drained = drained
+	}})
+	limit := time.NewTimer(drainTime)
+	defer limit.Stop()
+	select {
+	case <-drained:
+	case <-limit.C:
+	}
 }
