@@ -14,6 +14,7 @@ import (
 // does not wait. The queue keeps the messages in the log until every target has them for good; if there is just one, they move
 // in one transaction. Without an exchange or a target they are dropped.
 func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
+	<-b.routed // what expired while the node was down must not be dropped for want of routes; start waits for no runner
 	set := e.settings.Load()
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	var x *routing.Exchange
@@ -27,7 +28,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
 	var targets []*routing.Queue
 	for _, letter := range l.Records {
 		var r block.Record
@@ -59,6 +60,16 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 		}
 	}
 	p.send(l.Source)
+}
+
+// settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
+// them because the node is going down; then they stay in the log for its next start.
+func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
+	return func(batch *queue.Batch) {
+		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+			l.Done()
+		}
+	}
 }
 
 // posts are messages on their way to queues.

@@ -16,6 +16,7 @@ import (
 // routeDue routes what was kept back by an exchange and is due. It is called by the runner of the store and does not wait. The
 // store keeps the messages in the log until every target has them for good; if there is just one, they move in one transaction.
 func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
+	<-b.routed // see deadLetter
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	if vhost == nil || vhost.Exchange(name) == nil {
 		l.Done()
@@ -23,7 +24,7 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 	}
 	x := vhost.Exchange(name)
 	now := time.Now().UnixMilli()
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
 	for _, letter := range l.Records {
 		var r block.Record
 		var m dueMessage

@@ -157,7 +157,7 @@ func (l *lane) isReady(b *memBlock, i uint32) bool {
 
 // arm sets the timer to the next deadline.
 func (q *Queue) arm(now int64) {
-	if len(q.deadlines) == 0 {
+	if len(q.deadlines) == 0 || q.draining {
 		return
 	}
 	at := q.deadlines[0].minDeadline

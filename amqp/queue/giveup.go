@@ -108,6 +108,7 @@ func (q *Queue) removal(d *dying) (ops []*block.Op) {
 func (q *Queue) vanish(d *dying) {
 	b := d.blk
 	b.dying = append(b.dying, d)
+	q.dyingN++
 	for i := range b.count {
 		if d.gone.has(i) {
 			b.goneN += b.gone.setRange(i, i, b.count)
@@ -120,6 +121,10 @@ func (q *Queue) vanish(d *dying) {
 
 // died is called when the records are safe elsewhere.
 func (q *Queue) died(list []*dying) {
+	if q.dyingN -= len(list); q.dyingN == 0 && q.drained != nil {
+		close(q.drained)
+		q.drained = nil
+	}
 	for _, d := range list {
 		b := d.blk
 		b.dying = slices.DeleteFunc(b.dying, func(o *dying) bool { return o == d })

@@ -67,7 +67,13 @@ type Queue struct {
 	countBytes bool // readyBytes is kept
 	readyBytes int64
 	deadlines  deadlines
-	heldUp     bool        // with Options.Delays: something is due that is not in memory
+	heldUp     bool          // with Options.Delays: something is due that is not in memory
+	dyingN     int           // dying in all blocks
+	draining   bool          // nothing is given up any more, see drain
+	drained    chan struct{} // closed when nothing is dying any more; nil: nobody waits
+	lookedAt   int64         // with Options.Delays: time of the last look at what is due, Unix milliseconds
+	expiring   bool          // that look is under way: blocks must stay in memory, unpaged are those that need not afterwards
+	unpaged    []*memBlock
 	alarm      *time.Timer // for the next deadline
 	alarmAt    int64
 	idle       *time.Timer // for the queue's own expiry
@@ -572,6 +578,9 @@ func (q *Queue) release() {
 // It returns when that is handed to the log (which is flushed by closing it) and nothing is being loaded from it any more.
 // Consumers are not told.
 func (q *Queue) Stop() {
+	if q.opts.Delays {
+		q.drain()
+	}
 	q.call(func() {
 		if q.state == stateGone || q.state == stateStopped {
 			return
