@@ -141,8 +141,12 @@ var expiryCases = []conformanceCase{
 	{id: "S6.4", about: "a message expires behind one that stays", script: `
 		> queue.declare queue=z2 exclusive
 		< queue.declare-ok queue=z2
+		> confirm.select
+		< confirm.select-ok
 		> basic.publish routing-key=z2 expiration=60000 body=long
+		< basic.ack delivery-tag=1
 		> basic.publish routing-key=z2 expiration=100 body=short
+		< basic.ack delivery-tag=2
 		~> queue.declare queue=z2 passive
 		< queue.declare-ok queue=z2 message-count=1`},
 	{id: "S6.7", about: "x-max-length acts before a basic.get that follows the publishes", script: `
