@@ -74,6 +74,8 @@ type Broker struct {
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
 	routing routing.Table
+	// routed is closed once routing shows the state that the node started with.
+	routed chan struct{}
 
 	// ctx ends when the Broker closes; it bounds everything that runs in the background.
 	ctx    context.Context
@@ -102,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Memory == nil {
 		o.Memory = queue.NewMemory(0, 0)
 	}
-	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage()}
+	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage(), routed: make(chan struct{})}
 	b.events.broker = b
 	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
 	b.routes.broker = b
@@ -157,6 +159,7 @@ func (b *Broker) start() {
 		}
 	}
 	b.rebuild(s)
+	close(b.routed)
 	b.guards.recovered = nil
 	b.running = true
 	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,

@@ -14,6 +14,7 @@ import (
 // does not wait. The queue keeps the messages in the log until every target has them for good; if there is just one, they move
 // in one transaction. Without an exchange or a target they are dropped.
 func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
+	<-b.routed // what expired while the node was down must not be dropped for want of routes; start waits for no runner
 	set := e.settings.Load()
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	var x *routing.Exchange

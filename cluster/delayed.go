@@ -16,6 +16,7 @@ import (
 // routeDue routes what was kept back by an exchange and is due. It is called by the runner of the store and does not wait. The
 // store keeps the messages in the log until every target has them for good; if there is just one, they move in one transaction.
 func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
+	<-b.routed // see deadLetter
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	if vhost == nil || vhost.Exchange(name) == nil {
 		l.Done()

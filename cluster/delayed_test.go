@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -214,6 +215,38 @@ func TestDelayedRestart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOverdue checks that what became due while the node was down is routed, in order, and not dropped because the routes are not
+// there yet when its queue is: delayed messages, and those that expired in a queue with a dead-letter exchange.
+func TestOverdue(t *testing.T) {
+	n := startNode(t)
+	a := n.connect()
+	n.delayed(a, "direct")
+	_, err := a.DeclareQueue(QueueSpec{Name: "dead", Durable: true})
+	must(t, err)
+	_, err = a.DeclareQueue(QueueSpec{Name: "short", Durable: true,
+		Arguments: table("x-dead-letter-exchange", "", "x-dead-letter-routing-key", "dead", "x-message-ttl", 100)})
+	must(t, err)
+	for i := range 200 { // they take their time to become routes
+		must(t, a.DeclareExchange(ExchangeSpec{Name: "x" + strconv.Itoa(i), Type: "topic", Durable: true}))
+		must(t, a.BindExchange(BindingSpec{Source: "x" + strconv.Itoa(i), Destination: "amq.fanout", RoutingKey: "#.a.#"}))
+	}
+	n.sendDelayed("late", "k", 0, 120, 110, 100)
+	n.sendDelayed("", "short", 10, 1)
+	due := time.Now().UnixMilli() + 120
+	n.stop()
+	eventually(t, "everything is due", func() bool { return time.Now().UnixMilli() > due })
+	n.start()
+	a = n.connect()
+	for _, want := range []int{2, 1, 0} {
+		if got, _ := n.take(a, "q"); got != want {
+			t.Errorf("got message %d, want %d", got, want)
+		}
+	}
+	if got, _ := n.take(a, "dead"); got != 10 {
+		t.Errorf("got message %d, want 10", got)
 	}
 }
 

@@ -91,6 +91,18 @@ type dueRecord struct {
 // expireDue gives up what is due, in the order of the deadlines, and loads what is about to be. A block that is not in memory yet
 // holds up everything that is due later than its first record.
 func (q *Queue) expireDue(now int64) {
+	q.lookedAt, q.expiring = now, true
+	q.giveUpDue(now)
+	q.expiring = false
+	for i, b := range q.unpaged {
+		q.pageOut(b)
+		q.unpaged[i] = nil
+	}
+	q.unpaged = q.unpaged[:0]
+}
+
+// giveUpDue is the work of expireDue, during which no block is paged out.
+func (q *Queue) giveUpDue(now int64) {
 	var here []*memBlock
 	var missing *memBlock // the first of them
 	q.deadlines.upTo(0, now+readLead, func(b *memBlock) {
@@ -109,7 +121,9 @@ func (q *Queue) expireDue(now int64) {
 		if q.heldUp = missing.minDeadline <= now; q.heldUp {
 			limit = missing.minDeadline - 1
 		}
-		if !missing.lane.loading {
+		// What is due keeps its place in memory only for a moment, so just the reading ahead needs room.
+		stored, _ := q.mem.share()
+		if !missing.lane.loading && (q.heldUp || q.resident <= stored) {
 			missing.lane.startLoad(missing)
 		}
 	}

@@ -67,7 +67,10 @@ type Queue struct {
 	countBytes bool // readyBytes is kept
 	readyBytes int64
 	deadlines  deadlines
-	heldUp     bool        // with Options.Delays: something is due that is not in memory
+	heldUp     bool  // with Options.Delays: something is due that is not in memory
+	lookedAt   int64 // with Options.Delays: time of the last look at what is due, Unix milliseconds
+	expiring   bool  // that look is under way: blocks must stay in memory, unpaged are those that need not afterwards
+	unpaged    []*memBlock
 	alarm      *time.Timer // for the next deadline
 	alarmAt    int64
 	idle       *time.Timer // for the queue's own expiry
