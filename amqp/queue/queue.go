@@ -277,8 +277,8 @@ func (q *Queue) settleDown() {
 			q.expire(time.Now().UnixMilli() - 1)
 		}
 		q.dispatch()
-		q.serveGets()
 		q.enforce()
+		q.serveGets()
 		if len(q.deadlines) > 0 {
 			now := time.Now().UnixMilli()
 			q.expire(now)
