@@ -90,12 +90,17 @@ func (p *posts) add(to *routing.Queue, r *block.Record) {
 	p.list[len(p.list)-1].block.Append(r)
 }
 
-// send publishes everything. source is stored together with it if it is a single publication.
+// send publishes everything. If all of it goes to one queue, source is stored together with the last part: a queue's log is
+// written in order.
 func (p *posts) send(source []*block.Op) {
 	p.batch.Add()
+	single := true
 	for i := range p.list {
-		pub := &queue.Publication{Block: p.list[i].block, Batch: p.batch}
-		if len(p.list) == 1 {
+		single = single && p.list[i].to == p.list[0].to
+	}
+	for i := range p.list {
+		pub := &queue.Publication{Block: p.list[i].block, Batch: p.batch, Letters: true}
+		if single && i == len(p.list)-1 {
 			pub.Source = source
 		}
 		p.batch.Add()

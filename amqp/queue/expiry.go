@@ -93,23 +93,39 @@ func (q *Queue) watch(b *memBlock, deadline int64) {
 	}
 }
 
-// expire gives up the ready messages whose deadline is at or before now.
-func (q *Queue) expire(now int64) {
-	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= now {
+// expire gives up the ready messages whose deadline is at or before limit. Messages with no time at all are kept until consumers
+// had a chance to get them (SEMANTICS 6.3).
+func (q *Queue) expire(limit int64) {
+	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= limit {
 		b := q.deadlines[0]
-		if !b.resident() {
-			if !b.lane.loading {
-				b.lane.startLoad(b)
-			}
-			return // again when it is here
+		if b.resident() {
+			q.expireIn(b, limit)
+			q.pageOut(b)
+			continue
 		}
-		q.expireIn(b, now)
+		q.deadlines.set(b, 0)
+		if !b.overdue {
+			b.overdue = true
+			q.overdue = append(q.overdue, b)
+		}
 	}
+	for len(q.overdue) > 0 {
+		b := q.overdue[0]
+		if b.overdue && !b.dead {
+			if !b.lane.loading {
+				b.lane.startLoad(b, 1)
+			}
+			return // its arrival wakes the runner
+		}
+		q.overdue[0] = nil
+		q.overdue = q.overdue[1:]
+	}
+	q.overdue = nil
 }
 
 // expireIn gives up what is due in b, and finds its next deadline. Unacknowledged messages do not count: requeueing looks at
 // theirs.
-func (q *Queue) expireIn(b *memBlock, now int64) {
+func (q *Queue) expireIn(b *memBlock, limit int64) {
 	l := b.lane
 	var runs []run
 	next := int64(0)
@@ -118,20 +134,18 @@ func (q *Queue) expireIn(b *memBlock, now int64) {
 		r := b.buf[pos:]
 		pos += block.RecordLen(r)
 		d := block.DeadlineOf(r)
-		if d == 0 || b.gone.has(i) || b.goneN == b.count {
+		if d == 0 || b.gone.has(i) || !l.isReady(b, i) {
 			continue
 		}
-		if d > now {
-			if (next == 0 || d < next) && l.isReady(b, i) {
+		if d == block.ArrivedOf(r) && b.base+uint64(i) >= l.offered {
+			d = max(d, limit+1)
+		}
+		if d > limit {
+			if next == 0 || d < next {
 				next = d
 			}
 			continue
 		}
-		if !l.isReady(b, i) {
-			continue
-		}
-		l.unready(b, i, 1)
-		l.requeued.remove(b.base + uint64(i))
 		if n := len(runs); n > 0 && runs[n-1].hi+1 == i {
 			runs[n-1].hi = i
 		} else {
@@ -139,24 +153,29 @@ func (q *Queue) expireIn(b *memBlock, now int64) {
 		}
 	}
 	q.deadlines.set(b, next)
+	for _, r := range runs {
+		l.unready(b, r.lo, int(r.hi-r.lo+1))
+	}
+	if l.ready == 0 {
+		l.requeued = nil
+	}
 	q.giveUp(deadletter.Expired, runs)
 }
 
-// isReady reports whether record i of b, which is not gone, waits for a consumer.
+// isReady reports whether record i of b, which is not gone and has a deadline, waits for a consumer.
 func (l *lane) isReady(b *memBlock, i uint32) bool {
-	off := b.base + uint64(i)
-	return off >= l.curOff || l.requeued.has(off)
+	return b.base+uint64(i) >= l.curOff || b.back.has(i)
 }
+
+// maxAlarm bounds the time that the timer runs, in milliseconds.
+const maxAlarm = 1 << 30
 
 // arm sets the timer to the next deadline.
 func (q *Queue) arm(now int64) {
 	if len(q.deadlines) == 0 {
 		return
 	}
-	at := q.deadlines[0].minDeadline
-	if at <= now && !q.deadlines[0].resident() {
-		return // its arrival in memory wakes the runner
-	}
+	at := min(q.deadlines[0].minDeadline, now+maxAlarm)
 	if q.alarmAt != 0 && q.alarmAt <= at && q.alarmAt > now {
 		return
 	}

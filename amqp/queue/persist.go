@@ -71,7 +71,7 @@ const maxSegments = 64
 // merge replaces the stored segments of b by one when there are many of them, so that a backlog that came in slowly costs
 // the log no more than one that came in fast.
 func (q *Queue) merge(b *memBlock) {
-	if b.inflight > 0 || !b.resident() || b.tail != nil || len(b.dying) > 0 {
+	if b.inflight > 0 || !b.resident() || b.tail != nil || b.dyingN > 0 {
 		return
 	}
 	if len(b.segs) < maxSegments && (!b.sealed || len(b.segs) < 2 || b.lane.near(b)) {

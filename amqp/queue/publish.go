@@ -8,6 +8,8 @@ import (
 func (q *Queue) publish(p *Publication) {
 	b := &p.Block
 	switch {
+	case q.state == stateStopped && p.Letters:
+		return // they stay where they are
 	case q.state == stateStopped:
 		w := p.waiter()
 		w.done(ErrGone)
@@ -17,13 +19,29 @@ func (q *Queue) publish(p *Publication) {
 		w.done(nil)
 		return
 	}
-	if !q.admit(p) {
-		return
+	if q.refuses() && q.full(b.Count, b.Bodies) {
+		q.admit(p)
+	} else {
+		q.accept(p)
 	}
-	q.stamp(b)
+}
+
+// accept takes in all of p.
+func (q *Queue) accept(p *Publication) {
+	q.stamp(&p.Block)
 	if len(q.lanes) == 1 {
 		q.append(q.lanes[0], p)
 		return
+	}
+	if len(p.Source) > 0 {
+		// What was published together with p before must not get to the log after Source, as it would as part of a segment of another
+		// lane; so p goes behind all that was submitted.
+		for _, l := range q.lanes {
+			if t := l.tail; t != nil && t.open != nil {
+				t.open.close()
+				t.open = nil
+			}
+		}
 	}
 	for _, part := range q.byPriority(p) {
 		q.append(q.lanes[part.priority], part.pub)
@@ -66,8 +84,12 @@ type part struct {
 func (q *Queue) byPriority(p *Publication) []part {
 	b := &p.Block
 	highest := len(q.lanes) - 1
-	if b.Count == 1 {
-		return []part{{min(int(block.PriorityOf(b.Records)), highest), p}}
+	first, same := min(int(block.PriorityOf(b.Records)), highest), true
+	for pos := 0; same && b.Count > 1 && pos < len(b.Records); pos += block.RecordLen(b.Records[pos:]) {
+		same = min(int(block.PriorityOf(b.Records[pos:])), highest) == first
+	}
+	if same {
+		return []part{{first, p}}
 	}
 	var parts []part
 	at := make(map[int]int)
@@ -83,7 +105,7 @@ func (q *Queue) byPriority(p *Publication) []part {
 		if !ok {
 			k = len(parts)
 			at[priority] = k
-			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow}})
+			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}})
 			if p.Batch != nil {
 				p.Batch.Add()
 			}
@@ -93,6 +115,8 @@ func (q *Queue) byPriority(p *Publication) []part {
 			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
 		}
 	}
+	block.PutArena(b.Records)
+	parts[len(parts)-1].pub.Source = p.Source // they are submitted in this order
 	if p.Batch != nil {
 		p.Batch.Done() // the parts were counted on their own
 	}
