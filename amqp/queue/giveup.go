@@ -6,14 +6,40 @@ import (
 )
 
 // Letters are messages that the queue gives up, on their way to the dead-letter exchange. They are gone from the queue, but the
-// log keeps them until Done, or until Source is stored together with them.
+// log keeps them until Done, or until what Source returns is stored together with them.
 type Letters struct {
 	Reason  deadletter.Reason
 	Records []Letter
-	// Source removes them from this queue's log. It may be given to one Publication, if that alone makes them safe.
-	Source []*block.Op
 	// Done must be called once, from any goroutine, when the letters are safe elsewhere, or nobody wants them. It never blocks.
 	Done func()
+
+	queue *Queue
+	at    []run // of each of Records
+}
+
+// Source returns what removes the given ones of Records, by ascending index, from the queue's log: for the Publication that alone
+// makes them safe. It must only be called while Options.DeadLetter runs.
+func (l *Letters) Source(indexes []int) (ops []*block.Op) {
+	if l.queue == nil {
+		return nil
+	}
+	var runs []run // in one block
+	for _, i := range indexes {
+		r := l.at[i]
+		switch n := len(runs); {
+		case n > 0 && runs[n-1].blk != r.blk:
+			ops = append(ops, l.queue.removal(runs)...)
+			runs = []run{r}
+		case n > 0 && runs[n-1].hi+1 == r.lo:
+			runs[n-1].hi = r.hi
+		default:
+			runs = append(runs, r)
+		}
+	}
+	if len(runs) > 0 {
+		ops = append(ops, l.queue.removal(runs)...)
+	}
+	return ops
 }
 
 // Letter is one encoded record; see block.Parse. Its bytes stay valid and unchanged.
@@ -39,24 +65,17 @@ func (q *Queue) giveUp(reason deadletter.Reason, runs []run) {
 		}
 		return
 	}
-	l := &Letters{Reason: reason}
+	l := &Letters{Reason: reason, queue: q}
 	for _, r := range runs {
 		pos := r.blk.position(r.lo)
-		for range r.hi - r.lo + 1 {
+		for i := r.lo; i <= r.hi; i++ {
 			n := block.RecordLen(r.blk.buf[pos:])
 			end := min(pos+n, len(r.blk.buf))
 			l.Records = append(l.Records, Letter{r.blk.buf[pos:end:end], r.blk.tail})
+			l.at = append(l.at, run{r.blk, i, i})
 			pos += n
 		}
 		q.vanish(r)
-	}
-	for rest := runs; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].blk == rest[0].blk {
-			n++
-		}
-		l.Source = append(l.Source, q.removal(rest[:n])...)
-		rest = rest[n:]
 	}
 	l.Done = func() { q.post(&item{fn: func() { q.died(runs) }}) }
 	q.opts.DeadLetter(l)

@@ -103,8 +103,11 @@ func (q *Queue) merge(b *memBlock) {
 	b.segs = []*segment{s}
 	b.covered = n
 	b.inflight++
+	if gone := b.gone.slice(s.first, n); gone.countRange(0, n-1) > 0 || b.failed(s) {
+		s.with = []*block.Op{&q.tell(s, gone).op} // the replaced bitmaps go with their blocks
+		s.marked = true
+	}
 	s.submit(block.OpReplace, remove)
-	q.markDirty(b) // the replaced bitmaps go with their blocks
 }
 
 // The delivered mark. A crash forgets which messages were delivered and not acknowledged; they must come back with

@@ -116,7 +116,11 @@ func (q *Queue) byPriority(p *Publication) []part {
 		}
 	}
 	block.PutArena(b.Records)
-	parts[len(parts)-1].pub.Source = p.Source // they are submitted in this order
+	last := len(parts) - 1 // they are submitted in this order, those with something to store
+	for last > 0 && parts[last].pub.Block.Persistent == 0 {
+		last--
+	}
+	parts[last].pub.Source = p.Source
 	if p.Batch != nil {
 		p.Batch.Done() // the parts were counted on their own
 	}

@@ -41,7 +41,7 @@ func (q *Queue) configure(s Settings) {
 	counted := q.countBytes
 	q.set = s
 	q.countBytes = s.MaxBytes >= 0
-	if !counted {
+	if counted != q.countBytes {
 		q.countReadyBytes()
 	}
 	q.touch()

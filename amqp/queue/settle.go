@@ -98,7 +98,7 @@ func (l *lane) pushRequeued(b *memBlock, lo, hi uint32) {
 		b.back.setRange(lo, hi, b.count)
 	}
 	if !b.resident() {
-		if b.minDeadline == 0 && b.mayExpire {
+		if b.mayExpire && !b.overdue {
 			l.q.watch(b, 1) // look when it is here
 		}
 		return
