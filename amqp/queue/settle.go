@@ -165,7 +165,7 @@ func (q *Queue) bury(b *memBlock) {
 		q.account(-int64(b.size))
 	}
 	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered, b.failures = nil, nil, nil, nil, nil, nil, nil, nil
-	b.back, b.dying = nil, nil
+	b.back, b.dying, b.timed = nil, nil, nil
 	b.lane.idx.buried()
 }
 
