@@ -92,12 +92,13 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 		}
 	}
 	b.compileAllPolicies(s)
-	for q := range s.Queues() {
+	for q := range s.AllQueues() {
 		b.applyQueue(q, false)
 	}
 	for v := range s.VHosts() {
 		b.reconfigure(v.Name)
 	}
+	b.guards.keep(s)
 	b.rebuild(s)
 	return ending
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
@@ -96,7 +97,14 @@ var queueArguments = []argument{
 	{"x-initial-cluster-size", checkPositive, stream, false},
 	{"x-queue-leader-locator", checkLocator, classic | quorum | stream, false},
 	{"x-queue-master-locator", checkLocator, classic, true},
+	{"x-message-deduplication", checkBool, classic | quorum, false},
+	{"x-cache-size", checkCacheSize, classic | quorum, false},
+	{"x-cache-ttl", checkExpires, classic | quorum, false},
+	{"x-deduplication-header", checkNotEmpty, classic | quorum, false},
 }
+
+// exchangeArguments are the arguments of exchange.declare that say how an exchange drops repetitions; they are those of queues.
+var exchangeArguments = queueArguments[len(queueArguments)-4:]
 
 // checkQueueArguments checks the arguments of a queue that does not exist yet.
 func checkQueueArguments(r resource, args wire.Table) error {
@@ -252,6 +260,13 @@ func atMost(limit int64, v wire.Value, all wire.Table) detail {
 }
 
 func checkMaxPriority(v wire.Value, all wire.Table) detail { return atMost(maxPriority, v, all) }
+
+func checkCacheSize(v wire.Value, all wire.Table) detail {
+	if d := checkPositive(v, all); d != "" {
+		return d
+	}
+	return atMost(dedup.MaxSize, v, all)
+}
 
 func checkSegmentSize(v wire.Value, all wire.Table) detail { return atMost(maxStreamSegment, v, all) }
 

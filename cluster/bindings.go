@@ -81,7 +81,7 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	} else if q, _ = a.broker.find(to); q == nil {
 		return errNotFound(to)
 	}
-	if t := exchange.Lookup(x.Type); t != nil {
+	if t := exchange.TypeOf(x.Type, x.Arguments); t != nil {
 		if err := t.CheckBinding(b.RoutingKey, args); err != nil {
 			return err
 		}

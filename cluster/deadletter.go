@@ -14,6 +14,7 @@ import (
 // does not wait. The queue keeps the messages in the log until every target has them for good; what goes to just one moves in
 // one transaction. Without an exchange or a target they are dropped.
 func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
+	<-b.routed // what expired while the node was down must not be dropped for want of routes; start waits for no runner
 	set := e.settings.Load()
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	var x *routing.Exchange
@@ -27,7 +28,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
 	var targets []*routing.Queue
 	for i, letter := range l.Records {
 		var r block.Record
@@ -61,6 +62,16 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 	p.send(l)
 }
 
+// settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
+// them because the node is going down; then they stay in the log for its next start.
+func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
+	return func(batch *queue.Batch) {
+		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+			l.Done()
+		}
+	}
+}
+
 // posts are messages on their way to queues.
 type posts struct {
 	batch *queue.Batch
@@ -77,6 +88,11 @@ type post struct {
 // add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
 // letter is the index of the letter, only says that it goes nowhere else.
 func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
+	if to.Delays() {
+		late := *r
+		late.Deadline = late.Arrived + delayOf(r)
+		r = &late
+	}
 	at := -1
 	for i := len(p.list) - 1; i >= 0; i-- {
 		b := &p.list[i].block

@@ -47,6 +47,12 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 	o := &s.broker.opts
 	set := s.broker.settingsOf(q)
 	e.settings.Store(set)
+	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
+	exchange, store := q.StoreOf()
+	if store {
+		settings.DeadLetters = true
+		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, exchange, l) }
+	}
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
 		Name:       q.Name,
@@ -60,9 +66,12 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 
 		MaxPriority:  set.MaxPriority,
 		SingleActive: set.SingleActiveConsumer,
-		Settings:     engineSettings(set),
-		DeadLetter:   func(l *queue.Letters) { s.broker.deadLetter(e, l) },
+		Settings:     settings,
+		Delays:       store,
+		DeadLetter:   deadLetter,
 		Logger:       o.Logger,
+
+		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
 }
@@ -75,6 +84,19 @@ func (s *engines) drop(id uint64) {
 	s.mu.Unlock()
 	if e != nil {
 		e.queue.Drop()
+	}
+}
+
+// stop ends all engines and leaves their messages in the log. The stores of exchanges go first: what they give up meanwhile still
+// finds the queues where it belongs.
+func (s *engines) stop() {
+	all := s.all()
+	for _, stores := range []bool{true, false} {
+		for _, e := range all {
+			if (e.def.Type == meta.TypeStore) == stores {
+				e.queue.Stop()
+			}
+		}
 	}
 }
 

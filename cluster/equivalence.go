@@ -3,6 +3,7 @@ package cluster
 import (
 	"strconv"
 
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
@@ -35,7 +36,20 @@ func checkExchangeEquivalence(x *meta.Exchange, s *ExchangeSpec) error {
 	if err != nil {
 		return err
 	}
-	return compareArgument(alternateExchange, r, s.Arguments, current)
+	if x.Type == exchange.Delayed {
+		if err := compareArgument(exchange.DelayedTypeArgument, r, s.Arguments, current); err != nil {
+			return err
+		}
+	}
+	if err := compareArgument(alternateExchange, r, s.Arguments, current); err != nil {
+		return err
+	}
+	for i := range exchangeArguments {
+		if err := compareArgument(exchangeArguments[i].key, r, s.Arguments, current); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkQueueEquivalence compares the declare s, from the connection that owner names, with the queue that exists.

@@ -42,6 +42,9 @@ func argumentsField(arguments []byte) wire.Field {
 func describe(c meta.Change) []event {
 	switch e := c.Entity().(type) {
 	case *meta.Queue:
+		if e.Type == meta.TypeStore {
+			return nil
+		}
 		return lifeEvent("queue", c, queueHeaders(e))
 	case *meta.Exchange:
 		return lifeEvent("exchange", c, exchangeHeaders(e))

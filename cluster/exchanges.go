@@ -75,6 +75,14 @@ func (a *Access) checkNewExchange(r resource, s *ExchangeSpec) error {
 	if reserved(s.Name) {
 		return errReserved(r)
 	}
+	for i := range exchangeArguments {
+		x := &exchangeArguments[i]
+		if v, ok := s.Arguments.Get(x.key); ok {
+			if d := x.check(v, s.Arguments); d != "" {
+				return errInvalidArgument(x.key, r, d)
+			}
+		}
+	}
 	if err := exchange.Lookup(s.Type).CheckExchange(s.Arguments); err != nil {
 		return err
 	}
@@ -103,6 +111,9 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 	}
 	if !x.Durable {
 		x.Owner = a.conn.owner
+	}
+	if x.Type == exchange.Delayed {
+		x.Leader = a.broker.opts.NodeID
 	}
 	return x
 }

@@ -49,6 +49,11 @@ func TestDeclareExchange(t *testing.T) {
 			"PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'eae' in vhost '/': received 'y' but current is 'x'"},
 		{"alternate of wrong type", ExchangeSpec{Name: "enew", Type: "direct", Arguments: table("alternate-exchange", 5)},
 			"PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange 'enew' in vhost '/'"},
+		{"cache size of wrong type", ExchangeSpec{Name: "enew", Type: "direct", Arguments: table("x-cache-size", "1")},
+			"PRECONDITION_FAILED - invalid arg 'x-cache-size' for exchange 'enew' in vhost '/': \"expected integer, got longstr\""},
+		{"deduplication added", ExchangeSpec{Name: "e3", Type: "direct", Arguments: table("x-message-deduplication", true)},
+			"PRECONDITION_FAILED - inequivalent arg 'x-message-deduplication' for exchange 'e3' in vhost '/': " +
+				"received the value 'true' of type 'bool' but current is none"},
 		{"reserved", ExchangeSpec{Name: "amq.foo", Type: "direct"},
 			"ACCESS_REFUSED - exchange name 'amq.foo' contains reserved prefix 'amq.*'"},
 		{"passive reserved", ExchangeSpec{Name: "amq.foo", Type: "direct", Passive: true},

@@ -3,6 +3,7 @@ package cluster
 import (
 	"iter"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
@@ -49,6 +50,10 @@ func vhostsWithPolicies(s *meta.State) iter.Seq[string] {
 
 // settingsOf returns what the arguments and policies make of a queue.
 func (b *Broker) settingsOf(q *meta.Queue) *policy.Settings {
+	if q.Type == meta.TypeStore { // no policy is meant for it
+		set, _ := policy.QueueSettings(nil, policy.Effective{})
+		return &set
+	}
 	args, err := wire.ParseTable(q.Arguments)
 	if err != nil {
 		b.log.Error("arguments of a queue cannot be read", "vhost", q.VHost, "queue", q.Name, "error", err)
@@ -73,6 +78,14 @@ func engineSettings(s *policy.Settings) queue.Settings {
 		DeadLetters:   s.DeadLetterExchange != nil,
 		DeliveryLimit: s.DeliveryLimit,
 	}
+}
+
+// deduplication translates the settings of a queue or an exchange; nil if it takes all messages.
+func deduplication(d policy.Deduplication) *dedup.Options {
+	if !d.Enabled {
+		return nil
+	}
+	return &dedup.Options{Size: int(min(max(d.CacheSize, 0), dedup.MaxSize)), TTL: max(d.CacheTTL, 0), Header: d.Header}
 }
 
 var overflows = map[policy.Overflow]queue.Overflow{

@@ -57,6 +57,9 @@ func look(accounts map[string]*account, name string) account {
 func (u *usage) follow(c meta.Change) {
 	switch e := c.Entity().(type) {
 	case *meta.Queue:
+		if e.Type == meta.TypeStore {
+			return
+		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		change(u.vhosts, e.VHost, func(a *account) {

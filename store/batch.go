@@ -158,16 +158,32 @@ func (c *committer) flush() {
 
 // account keeps the number of live bytes in the value log.
 func (c *committer) account(op *block.Op) {
+	for _, w := range op.With {
+		c.account(w)
+	}
 	var n int64
 	switch op.Kind {
 	case block.OpPut, block.OpReplace:
 		n += c.s.valueBytes(op.Desc)
+	case block.OpState:
+		if len(op.Records) > 0 {
+			n += c.s.stateBytes(op.Desc)
+		}
+		for i := range op.Remove {
+			n -= c.s.stateBytes(op.Remove[i])
+		}
+		c.s.stats.deleted.Add(int64(len(op.Remove)))
+		c.s.live.Add(n)
+		return
 	case opMove:
 		c.s.stats.deleted.Add(1) // the old values are garbage now
 	case opRaw:
 		for _, k := range op.Owner.(*rawDelete).keys {
 			if _, _, d, ok := parseBlockKey(k); ok {
 				n -= c.s.valueBytes(d)
+				c.s.stats.deleted.Add(1)
+			} else if _, d, ok := parseStateKey(k); ok {
+				n -= c.s.stateBytes(d)
 				c.s.stats.deleted.Add(1)
 			}
 		}

@@ -120,7 +120,7 @@ func (c *committer) commit() {
 	puts, full := c.space()
 	for op := c.pending.first; op != nil; op = c.pending.first {
 		n := 0
-		if op.Kind == block.OpPut || op.Kind == block.OpReplace {
+		if op.Kind == block.OpPut || op.Kind == block.OpReplace || op.Kind == block.OpState && len(op.Records) > 0 {
 			n = int(op.Desc.Size) + block.HeaderLen
 		}
 		if len(c.group) > 0 && bytes+n > c.s.opt.MaxCommit {
@@ -234,7 +234,7 @@ func (c *committer) write(op *block.Op) error {
 	n, size := partsOf(op.Desc)+len(op.Remove), int64(c.s.opt.Inline)
 	for _, w := range op.With {
 		n += 1 + 2*len(w.Remove)
-		size += int64(8 * len(w.Gone))
+		size += int64(8*len(w.Gone) + len(w.Records))
 	}
 	c.room(min(n, c.s.maxEntries), min(size, c.s.maxBytes/2))
 	if err := c.writeOne(op); err != nil {
@@ -272,6 +272,8 @@ func (c *committer) writeOne(op *block.Op) error {
 		at := len(c.arena)
 		c.arena = appendMarkKey(c.arena, op.Queue)
 		c.set(c.arena[at:], v)
+	case block.OpState:
+		return c.writeState(op)
 	case block.OpBarrier:
 	case opRaw:
 		for _, k := range op.Owner.(*rawDelete).keys {

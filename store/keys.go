@@ -11,6 +11,7 @@ import (
 //	'b' | queue 8 | desc 32            a block; the value is its stored form (the first part of it, if it is split)
 //	'g' | queue 8 | base 8             bitmap of the settled records of a block
 //	'm' | queue 8                      delivered mark
+//	't' | queue 8 | base 8 | size 4    state; the value is its CRC-32C, little endian, and its bytes
 //	's' | epoch 8 | queue 8 | desc 32  a spilled block of the run of the node that began at epoch
 //	'x' | block's key | part 4         further parts of a value longer than partLen
 //	'z'                                padding, see janitor
@@ -22,6 +23,7 @@ const (
 	prefixGone  = 'g'
 	prefixMark  = 'm'
 	prefixSpill = 's'
+	prefixState = 't'
 	prefixPart  = 'x'
 	prefixPad   = 'z'
 )
@@ -84,6 +86,24 @@ func appendGoneKey(buf []byte, queue, base uint64) []byte {
 
 func appendMarkKey(buf []byte, queue uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(buf, prefixMark), queue)
+}
+
+// stateKeyLen is the length of the key of a state.
+const stateKeyLen = 1 + 8 + 8 + 4
+
+func appendStateKey(buf []byte, queue uint64, d block.Desc) []byte {
+	buf = append(buf, prefixState)
+	buf = binary.BigEndian.AppendUint64(buf, queue)
+	buf = binary.BigEndian.AppendUint64(buf, d.Base)
+	return binary.BigEndian.AppendUint32(buf, d.Size)
+}
+
+func parseStateKey(key []byte) (queue uint64, d block.Desc, ok bool) {
+	if len(key) != stateKeyLen || key[0] != prefixState {
+		return 0, d, false
+	}
+	be := binary.BigEndian
+	return be.Uint64(key[1:]), block.Desc{Base: be.Uint64(key[9:]), Size: be.Uint32(key[17:])}, true
 }
 
 // appendPartKey appends the key of a further part of the value under blockKey.

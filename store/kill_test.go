@@ -86,6 +86,7 @@ func childMain(arg string) int {
 		case x < 6:
 			n := 1 + r.IntN(5)
 			op = put(q, next[q], n, n, []int{10, 400, 4000, 10000}[r.IntN(4)])
+			op.With = []*block.Op{state(q, next[q], 1+r.IntN(400))} // stays when the block is deleted
 			next[q] += uint64(n)
 			k.slots <- struct{}{}
 			s.Submit(&block.Op{Kind: block.OpMark, Queue: q, Mark: next[q], Owner: k})
@@ -164,6 +165,7 @@ func TestKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	type record struct{ queue, offset uint64 }
 	want := map[record]bool{}
+	states := map[record]bool{} // by the offset of the block that they came with
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", childEnv, r.Uint64(), dir))
@@ -185,6 +187,9 @@ func TestKill(t *testing.T) {
 			var queue, base, count uint64
 			if _, err := fmt.Sscanf(lines.Text(), "%s %d %d %d", &what, &queue, &base, &count); err != nil {
 				continue // cut off
+			}
+			if what == "+" {
+				states[record{queue, base}] = true
 			}
 			for i := range count {
 				rec := record{queue, base + i}
@@ -217,6 +222,22 @@ func TestKill(t *testing.T) {
 			}
 		}
 		lost := 0
+		for q, rec := range s.Recovered() {
+			there := map[uint64]bool{}
+			for _, st := range rec.States {
+				there[st.Desc.Base] = true
+				delete(states, record{q, st.Desc.Base})
+			}
+			for _, d := range rec.Blocks {
+				if !there[d.Base] {
+					t.Errorf("round %d: queue %d, offset %d is there without its state", round, q, d.Base)
+				}
+			}
+		}
+		for st := range states {
+			t.Errorf("round %d: the state of queue %d, offset %d is lost", round, st.queue, st.offset)
+		}
+		clear(states)
 		for rec := range want {
 			if !have[rec] {
 				lost++

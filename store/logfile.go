@@ -100,7 +100,7 @@ func nextCandidate(b []byte, at int) int {
 		}
 		for k := at + 5; k < at+5+6 && k < len(b); k++ {
 			switch b[k] {
-			case prefixBlock, prefixGone, prefixMark, prefixSpill, prefixPart, '!':
+			case prefixBlock, prefixGone, prefixMark, prefixSpill, prefixState, prefixPart, '!':
 				return at
 			}
 		}

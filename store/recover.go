@@ -12,7 +12,7 @@ import (
 )
 
 // recover reads all keys. It fills s.recovered, s.live and c.gone, and returns the keys of what is void: blocks without a
-// persistent record, blocks that a longer one replaced, bitmaps without a block.
+// persistent record, blocks that a longer one replaced, bitmaps without a block, damaged states.
 func (s *Store) recover(c *committer, clean bool) (void [][]byte, err error) {
 	s.recovered = map[uint64]*block.Recovered{}
 	get := func(queue uint64) *block.Recovered {
@@ -81,6 +81,11 @@ func (s *Store) recover(c *committer, clean bool) (void [][]byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading marks: %w", err)
 	}
+	invalid, err := s.recoverStates(get)
+	if err != nil {
+		return nil, fmt.Errorf("reading states: %w", err)
+	}
+	void = append(void, invalid...)
 	for queue, r := range s.recovered {
 		for _, d := range r.Blocks {
 			s.live.Add(s.valueBytes(d))

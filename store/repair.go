@@ -92,6 +92,9 @@ func (s *Store) repairLogs(d *damage) error {
 		}
 	}
 	for _, name := range mems {
+		if err := s.checkLength(d, name); err != nil {
+			return err
+		}
 		if err := s.repairMemtable(d, name); err != nil {
 			return err
 		}
@@ -135,6 +138,22 @@ func (s *Store) repairHeader(d *damage, name string) error {
 		return os.Remove(name)
 	}
 	_ = err // a short read is all that can go wrong, and it is handled
+	return nil
+}
+
+// checkLength reports the log of a memtable that is shorter than Badger made it: what was written last may be missing, and
+// nothing else would show it.
+func (s *Store) checkLength(d *damage, name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it was removed just now
+	}
+	if err != nil {
+		return err
+	}
+	if full := 2 * s.opt.MemTable; info.Size() < full {
+		s.damaged(d, "memtable log was cut off, what was written last may be lost", name, "length", info.Size(), "want", full)
+	}
 	return nil
 }
 

@@ -51,6 +51,7 @@ func (s *Store) sweepQueue(queue uint64) error {
 		spill,
 		queuePrefix(prefixGone, queue),
 		queuePrefix(prefixMark, queue),
+		queuePrefix(prefixState, queue),
 	}
 	for _, p := range prefixes {
 		if err := s.sweep(p, nil); err != nil {

@@ -27,6 +27,10 @@ const (
 	OpGone
 	// OpMark stores the queue's delivered mark: every record below it may have been delivered before.
 	OpMark
+	// OpState stores Records, if there are any, as the state Desc of the queue, and deletes the states in Remove, atomically if it is
+	// little. Of Desc only Base, which names the state, and Size count. The log does not look into states, and returns them
+	// when it is opened.
+	OpState
 	// OpBarrier stores nothing; it is done when everything submitted before it is durable.
 	OpBarrier
 )
@@ -38,7 +42,7 @@ type Op struct {
 	Kind    OpKind
 	Queue   uint64
 	Desc    Desc
-	Records []byte // OpPut, OpReplace: the records, Desc.Size bytes together with Tail
+	Records []byte // OpPut, OpReplace: the records, Desc.Size bytes together with Tail; OpState: Desc.Size bytes
 	Tail    []byte
 	Remove  []Desc
 	Gone    []uint64 // OpGone: bit i of word i/64 is record Base+i
@@ -81,4 +85,11 @@ type Recovered struct {
 	Gone   map[uint64][]uint64 // by Base of the block: bitmap of settled records
 	Mark   uint64              // delivered mark
 	Clean  bool                // the log was closed cleanly, so Mark is exact and no acknowledgement was lost
+	States []State             // by Base
+}
+
+// State is something small that a queue keeps beside its messages, see OpState.
+type State struct {
+	Desc  Desc
+	Value []byte
 }

@@ -16,6 +16,7 @@ const (
 	ModulusHash    = "x-modulus-hash"
 	Random         = "x-random"
 	LocalRandom    = "x-local-random"
+	Delayed        = "x-delayed-message"
 )
 
 // Destination is what a binding leads to. Two destinations with the same ID are the same.

@@ -69,6 +69,9 @@ type Publication struct {
 	Letters bool
 	// Flow gets the block's size back once the queue no longer holds it against the publisher. May be nil.
 	Flow Flow
+
+	// fresh are the keys of the records that the queue has to remember durably, nil if there are none.
+	fresh *freshKeys
 }
 
 // Flow is a publisher's budget of bytes in flight. Done must not block.

@@ -5,4 +5,7 @@
 // inbox; its state needs no lock. The server calls it through [Handle], so that a queue led by another node can stand behind
 // the same interface. The engine knows no sockets and no AMQP frames: it moves pieces of blocks (see amqp/block) to
 // [Receiver]s, which are channels.
+//
+// A queue with Options.Delays has no consumers: it keeps messages until their deadlines and gives them up in that order, sorted
+// into the slots of a timing wheel, so that millions may wait without being in memory.
 package queue

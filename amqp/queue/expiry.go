@@ -91,6 +91,9 @@ func (q *Queue) stamp(b *block.Block) {
 func (q *Queue) watch(b *memBlock, deadline int64) {
 	if deadline != 0 {
 		b.mayExpire, b.timed = true, nil
+		if q.opts.Delays {
+			deadline = b.lane.lookAt(deadline)
+		}
 	}
 	if deadline != 0 && !b.dead && (b.minDeadline == 0 || deadline < b.minDeadline) {
 		q.deadlines.set(b, deadline)
@@ -100,6 +103,10 @@ func (q *Queue) watch(b *memBlock, deadline int64) {
 // expire gives up the ready messages whose deadline is at or before limit. Messages with no time at all are kept until consumers
 // had a chance to get them (SEMANTICS 6.3).
 func (q *Queue) expire(limit int64) {
+	if q.opts.Delays {
+		q.expireDue(limit)
+		return
+	}
 	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= limit {
 		b := q.deadlines[0]
 		if b.resident() {
@@ -219,10 +226,17 @@ const maxAlarm = 1 << 30
 
 // arm sets the timer to the next deadline.
 func (q *Queue) arm(now int64) {
-	if len(q.deadlines) == 0 {
+	if len(q.deadlines) == 0 || q.draining {
 		return
 	}
-	at := min(q.deadlines[0].minDeadline, now+maxAlarm)
+	at := q.deadlines[0].minDeadline
+	if q.opts.Delays && !q.deadlines[0].resident() {
+		at -= readLead
+	}
+	if at <= now && (q.heldUp || !q.deadlines[0].resident()) {
+		return // its arrival in memory wakes the runner
+	}
+	at = min(at, now+maxAlarm)
 	if q.alarmAt != 0 && q.alarmAt <= at && q.alarmAt > now {
 		return
 	}

@@ -81,14 +81,6 @@ func (q *Queue) giveUp(reason deadletter.Reason, runs []run) {
 	q.opts.DeadLetter(l)
 }
 
-// vanish takes the records of r out of the queue, without a trace in the log so far.
-func (q *Queue) vanish(r run) {
-	b := r.blk
-	b.goneN += b.gone.setRange(r.lo, r.hi, b.count)
-	b.dying.setRange(r.lo, r.hi, b.count)
-	b.dyingN += int(r.hi - r.lo + 1)
-}
-
 // removal returns the ops that make runs, which are in one block, gone in the log.
 func (q *Queue) removal(runs []run) (ops []*block.Op) {
 	b := runs[0].blk
@@ -113,8 +105,21 @@ func (q *Queue) removal(runs []run) (ops []*block.Op) {
 	return ops
 }
 
+// vanish takes the records of r out of the queue, without a trace in the log so far.
+func (q *Queue) vanish(r run) {
+	b := r.blk
+	b.goneN += b.gone.setRange(r.lo, r.hi, b.count)
+	b.dying.setRange(r.lo, r.hi, b.count)
+	b.dyingN += int(r.hi - r.lo + 1)
+	q.dyingN++
+}
+
 // died is called when the records are safe elsewhere.
 func (q *Queue) died(runs []run) {
+	if q.dyingN -= len(runs); q.dyingN == 0 && q.drained != nil {
+		close(q.drained)
+		q.drained = nil
+	}
 	if q.state == stateGone || q.state == stateStopped {
 		return
 	}

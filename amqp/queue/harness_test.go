@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -43,12 +44,13 @@ type scriptLog struct {
 
 	blocks  map[block.Desc][]byte
 	gone    map[uint64][]uint64
+	states  map[block.Desc][]byte
 	mark    uint64
 	dropped bool
 }
 
 func newScriptLog() *scriptLog {
-	return &scriptLog{blocks: map[block.Desc][]byte{}, gone: map[uint64][]uint64{}}
+	return &scriptLog{blocks: map[block.Desc][]byte{}, gone: map[uint64][]uint64{}, states: map[block.Desc][]byte{}}
 }
 
 func (l *scriptLog) Submit(op *block.Op) {
@@ -170,6 +172,16 @@ func (l *scriptLog) apply(op *block.Op) {
 		l.gone[op.Desc.Base] = slices.Clone(op.Gone)
 	case block.OpMark:
 		l.mark = op.Mark
+	case block.OpState:
+		if len(op.Records) > 0 {
+			l.states[op.Desc] = slices.Clone(op.Records)
+		}
+		for _, d := range op.Remove {
+			delete(l.states, d)
+		}
+	}
+	for _, w := range op.With {
+		l.apply(w)
 	}
 }
 
@@ -183,7 +195,7 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 		}
 		r.Blocks = append(r.Blocks, d)
 	}
-	slices.SortFunc(r.Blocks, func(a, b block.Desc) int { return int(int64(a.Base - b.Base)) })
+	slices.SortFunc(r.Blocks, func(a, b block.Desc) int { return cmp.Compare(a.Base, b.Base) })
 	for i, d := range r.Blocks {
 		if i > 0 && r.Blocks[i-1].Base+uint64(r.Blocks[i-1].Count) > d.Base {
 			panic(fmt.Sprintf("stored blocks overlap: %+v, %+v", r.Blocks[i-1], d))
@@ -203,6 +215,10 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 		}
 		r.Gone[d.Base] = bits
 	}
+	for d, v := range l.states {
+		r.States = append(r.States, block.State{Desc: d, Value: v})
+	}
+	slices.SortFunc(r.States, func(a, b block.State) int { return int(int64(a.Desc.Base - b.Desc.Base)) })
 	for base := range l.gone {
 		if r.Gone[base] == nil {
 			delete(l.gone, base)

@@ -40,7 +40,9 @@ func (l *pairLog) finish() {
 		for _, o := range append([]*block.Op{op}, op.With...) {
 			sub := l.of[o.Queue]
 			sub.mu.Lock()
-			sub.apply(o)
+			one := *o
+			one.With = nil // each goes to its own queue
+			sub.apply(&one)
 			sub.mu.Unlock()
 		}
 	}

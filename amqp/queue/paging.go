@@ -17,6 +17,10 @@ const (
 // pageOut drops b from memory if the queue is over its share and the log has b, or writes b out so that it can be dropped.
 // Blocks that consumers will need next stay.
 func (q *Queue) pageOut(b *memBlock) {
+	if q.expiring {
+		q.unpaged = append(q.unpaged, b)
+		return
+	}
 	if !b.sealed || b.dead || !b.resident() || q.pinned {
 		return
 	}
@@ -35,6 +39,9 @@ func (q *Queue) pageOut(b *memBlock) {
 
 // near reports whether b is the block of the next fresh message or among those read ahead.
 func (l *lane) near(b *memBlock) bool {
+	if l.q.opts.Delays {
+		return b.minDeadline != 0 && b.minDeadline <= l.q.lookedAt+readLead
+	}
 	if b == l.cur && l.curOff < b.end() {
 		return true
 	}

@@ -14,6 +14,9 @@ func (q *Queue) segmentDone(s *segment) {
 	if s.desc.Spill {
 		q.spilling--
 	}
+	if s.keys != nil {
+		q.seen.segmentDone(q, s)
+	}
 	if b.dead || q.state == stateGone || q.state == stateStopped {
 		return
 	}

@@ -19,6 +19,9 @@ func (q *Queue) publish(p *Publication) {
 		w.done(nil)
 		return
 	}
+	if q.seen != nil && q.refuses() && !q.seen.filter(q, p, q.seen.now(), false) {
+		return // a repetition needs no room; what is refused must not be remembered
+	}
 	if q.refuses() && q.full(b.Count, b.Bodies) {
 		q.admit(p)
 	} else {
@@ -28,7 +31,13 @@ func (q *Queue) publish(p *Publication) {
 
 // accept takes in all of p.
 func (q *Queue) accept(p *Publication) {
+	if q.seen != nil && !q.seen.filter(q, p, q.seen.now(), true) {
+		return
+	}
 	q.stamp(&p.Block)
+	if q.opts.Delays {
+		date(&p.Block)
+	}
 	if len(q.lanes) == 1 {
 		q.append(q.lanes[0], p)
 		return
@@ -43,8 +52,8 @@ func (q *Queue) accept(p *Publication) {
 			}
 		}
 	}
-	for _, part := range q.byPriority(p) {
-		q.append(q.lanes[part.priority], part.pub)
+	for _, part := range q.byLane(p) {
+		q.append(q.lanes[part.lane], part.pub)
 	}
 }
 
@@ -65,7 +74,7 @@ func (q *Queue) append(l *lane, p *Publication) {
 	q.account(int64(w.bytes))
 	q.watch(blk, deadline)
 	if q.opts.Durable && persistent > 0 {
-		q.submit(blk, first, pos, b, w)
+		q.submit(blk, first, pos, b, w, p.fresh)
 	} else {
 		q.answer(w)
 	}
@@ -74,19 +83,30 @@ func (q *Queue) append(l *lane, p *Publication) {
 	}
 }
 
-// part is the records of one priority.
+// part is the records for one lane.
 type part struct {
-	priority int
-	pub      *Publication
+	lane int
+	pub  *Publication
 }
 
-// byPriority splits p, so that each part has one priority. Priorities above the queue's highest count as that.
-func (q *Queue) byPriority(p *Publication) []part {
+// laneOf returns the number of the lane for the record at the start of b. Priorities above the queue's highest count as that.
+func (q *Queue) laneOf(b []byte, now int64) int {
+	if q.opts.Delays {
+		return delayLane(block.DeadlineOf(b), now)
+	}
+	return min(int(block.PriorityOf(b)), len(q.lanes)-1)
+}
+
+// byLane splits p, so that each part is for one lane.
+func (q *Queue) byLane(p *Publication) []part {
 	b := &p.Block
-	highest := len(q.lanes) - 1
-	first, same := min(int(block.PriorityOf(b.Records)), highest), true
+	now := int64(0)
+	if q.opts.Delays {
+		now = q.opts.Now()
+	}
+	first, same := q.laneOf(b.Records, now), true
 	for pos := 0; same && b.Count > 1 && pos < len(b.Records); pos += block.RecordLen(b.Records[pos:]) {
-		same = min(int(block.PriorityOf(b.Records[pos:])), highest) == first
+		same = q.laneOf(b.Records[pos:], now) == first
 	}
 	if same {
 		return []part{{first, p}}
@@ -99,18 +119,21 @@ func (q *Queue) byPriority(p *Publication) []part {
 		if err != nil {
 			break // cannot be: the publisher encoded it
 		}
+		to := q.laneOf(b.Records[pos:], now)
 		pos += n
-		priority := min(int(rec.Priority), highest)
-		k, ok := at[priority]
+		k, ok := at[to]
 		if !ok {
 			k = len(parts)
-			at[priority] = k
-			parts = append(parts, part{priority, &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}})
+			at[to] = k
+			parts = append(parts, part{to, &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}})
 			if p.Batch != nil {
 				p.Batch.Add()
 			}
 		}
 		parts[k].pub.Block.Append(&rec)
+		if p.fresh != nil {
+			parts[k].pub.fresh = parts[k].pub.fresh.move(p.fresh, i, parts[k].pub.Block.Count-1)
+		}
 		if p.Batch != nil {
 			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
 		}
@@ -128,11 +151,11 @@ func (q *Queue) byPriority(p *Publication) []part {
 }
 
 // submit hands the records [first, first+b.Count) of blk to the log, within the segment that is still open if there is one.
-func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter) {
+func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w waiter, fresh *freshKeys) {
 	n := uint32(b.Count)
 	blk.covered += n
 	if s := blk.open; s != nil && s.first+s.n == first &&
-		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w) {
+		s.extend(n, uint32(b.Persistent), b.Bodies, b.MinDeadline, blk.buf[s.pos:], w, fresh) {
 		return
 	}
 	s := &segment{q: q, blk: blk, first: first, pos: pos, n: n, records: blk.buf[pos:], with: w.source}
@@ -142,6 +165,9 @@ func (q *Queue) submit(blk *memBlock, first uint32, pos int, b *block.Block, w w
 	}
 	if w.waits() {
 		s.waiters = append(s.waiters, w)
+	}
+	if fresh != nil {
+		s.remember(fresh)
 	}
 	blk.segs = append(blk.segs, s)
 	blk.inflight++

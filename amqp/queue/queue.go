@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/dedup"
 )
 
 // Options make a Queue.
@@ -29,6 +30,11 @@ type Options struct {
 	MaxPriority uint8
 	// SingleActive has one consumer at a time get messages: the one that came first.
 	SingleActive bool
+	// Deduplication has the queue drop messages that it has had before; nil to take all.
+	Deduplication *dedup.Options
+	// Delays says that messages only wait for their deadlines: they are given up in that order, those of one deadline in the order
+	// of their arrival. Such a queue has no priorities.
+	Delays bool
 	// Settings are those at the start; the zero value stands for NoSettings.
 	Settings Settings
 	// DeadLetter takes messages that the queue gives up while Settings.DeadLetters is set. It is called from the runner and must
@@ -57,7 +63,7 @@ type Queue struct {
 
 	// Everything below is the runner's.
 
-	lanes    []*lane // by priority
+	lanes    []*lane // by priority; with Options.Delays by the time when messages are due
 	readyN   int
 	unackedN int
 
@@ -65,6 +71,13 @@ type Queue struct {
 	countBytes bool // readyBytes is kept
 	readyBytes int64
 	deadlines  deadlines
+	heldUp     bool          // with Options.Delays: something is due that is not in memory
+	dyingN     int           // dying in all blocks
+	draining   bool          // nothing is given up any more, see drain
+	drained    chan struct{} // closed when nothing is dying any more; nil: nobody waits
+	lookedAt   int64         // with Options.Delays: time of the last look at what is due, Unix milliseconds
+	expiring   bool          // that look is under way: blocks must stay in memory, unpaged are those that need not afterwards
+	unpaged    []*memBlock
 	alarm      *time.Timer // for the next deadline
 	alarmAt    int64
 	idle       *time.Timer // for the queue's own expiry
@@ -72,6 +85,8 @@ type Queue struct {
 	drops      []drop      // to be given up once they are in memory
 	overdue    []*memBlock // not in memory; some record may have expired
 	pinned     bool        // pageOut does nothing
+
+	seen *seen // what messages are compared with, nil to take all
 
 	consumers []*Consumer
 	ready     ready
@@ -127,8 +142,15 @@ func New(o Options) *Queue {
 	if o.Settings == (Settings{}) {
 		o.Settings = NoSettings
 	}
-	for i := range int(o.MaxPriority) + 1 {
+	lanes := int(o.MaxPriority) + 1
+	if o.Delays {
+		lanes = wheelLanes
+	}
+	for i := range lanes {
 		q.lanes = append(q.lanes, newLane(q, i))
+	}
+	if o.Deduplication != nil {
+		q.seen = newSeen(&q.opts)
 	}
 	if r := o.Recovered; r != nil {
 		q.recover(r)
@@ -535,7 +557,7 @@ func (q *Queue) Drop() {
 		for _, l := range q.lanes {
 			for i := range l.idx.len() {
 				for _, s := range l.idx.at(i).segs {
-					s.cancel()
+					s.end()
 				}
 			}
 		}
@@ -568,6 +590,9 @@ func (q *Queue) release() {
 // It returns when that is handed to the log (which is flushed by closing it) and nothing is being loaded from it any more.
 // Consumers are not told.
 func (q *Queue) Stop() {
+	if q.opts.Delays {
+		q.drain()
+	}
 	q.call(func() {
 		if q.state == stateGone || q.state == stateStopped {
 			return

@@ -22,6 +22,7 @@ type segment struct {
 	records []byte
 	waiters []waiter
 	with    []*block.Op
+	keys    *segmentKeys // to be remembered with the records, nil if there are none
 	op      block.Op
 
 	// runner
@@ -97,6 +98,9 @@ func (s *segment) Claim(op *block.Op) bool {
 			op.With = append(op.With, w)
 		}
 	}
+	if s.keys != nil {
+		op.With = append(op.With, s.q.seen.journal.Op(s.keys.record, s.keys.entries))
+	}
 	return true
 }
 
@@ -111,7 +115,8 @@ func (s *segment) Done(_ *block.Op, err error) {
 
 // extend adds the records that were appended to blk since the segment was made. It returns false if the segment can grow no
 // more.
-func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int64, records []byte, w waiter) bool {
+func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int64, records []byte, w waiter,
+	fresh *freshKeys) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != segmentOpen {
@@ -131,6 +136,9 @@ func (s *segment) extend(added, persistent uint32, bodies int64, minDeadline int
 	if w.waits() {
 		s.waiters = append(s.waiters, w)
 	}
+	if fresh != nil {
+		s.remember(fresh)
+	}
 	return true
 }
 
@@ -144,8 +152,11 @@ func (s *segment) close() {
 }
 
 // cancel takes the segment back from the log if it was not claimed yet, and answers its publishers: their messages are
-// settled.
-func (s *segment) cancel() bool {
+// settled. Not so if there are keys to be remembered with it.
+func (s *segment) cancel() bool { return s.keys == nil && s.end() }
+
+// end is cancel whatever there is to be remembered.
+func (s *segment) end() bool {
 	s.mu.Lock()
 	if s.state == segmentClaimed || s.state == segmentCancelled {
 		s.mu.Unlock()
@@ -156,6 +167,9 @@ func (s *segment) cancel() bool {
 	s.mu.Unlock()
 	for i := range s.waiters {
 		s.waiters[i].done(nil)
+	}
+	if s.keys != nil {
+		s.keys.answer(nil)
 	}
 	return true
 }

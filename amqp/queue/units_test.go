@@ -429,7 +429,7 @@ func TestSegmentRace(t *testing.T) {
 			}
 			claimed <- ok
 		}()
-		extended := s.extend(1, 1, 0, 0, blk.buf[:16], wait(1))
+		extended := s.extend(1, 1, 0, 0, blk.buf[:16], wait(1), nil)
 		cancelled := round%2 == 0 && s.cancel()
 		ok := <-claimed
 		if ok == cancelled {

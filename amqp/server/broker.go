@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/brokerd/brokerd/amqp/queue"
+	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/routing"
 )
@@ -36,8 +37,21 @@ type Access interface {
 	Routes() *routing.VHost
 	// CheckPublish checks the write permission on an exchange. It never waits.
 	CheckPublish(exchange string) error
+	// CheckTopicWrite checks the topic permission on the messages of an exchange with this routing key. It never waits and does
+	// not keep key. Errors are 403.
+	CheckTopicWrite(exchange string, key []byte) error
 	// CheckUserID checks the user-id property of a message.
 	CheckUserID(userID []byte) error
+	// Revoked returns the 320 with which the connection must be closed because its vhost or user was deleted since Open, nil if
+	// there is no reason. It never waits.
+	Revoked() error
+	// OpenChannel counts a channel. The error is 530: there are too many. It never waits.
+	OpenChannel() error
+	// CloseChannel is the counterpart of a successful OpenChannel. It never waits.
+	CloseChannel()
+	// Announce says on the event exchange that the connection is open. details, which is called only if somebody listens, tells
+	// what only the server knows. It never waits.
+	Announce(details func() wire.Table)
 	// Close deletes the connection's exclusive queues; it returns when they are gone. It is called once.
 	Close()
 }

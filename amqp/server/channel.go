@@ -206,8 +206,11 @@ func (ch *channel) flush() {
 	}
 }
 
-// open answers channel.open.
-func (ch *channel) open() {
+// open answers channel.open. The error is that of Access.OpenChannel.
+func (ch *channel) open() error {
+	if err := ch.conn.access.OpenChannel(); err != nil {
+		return err
+	}
 	ch.failure.Store(nil)
 	ch.pub = newPublisher(ch.conn, ch)
 	ch.del = newDeliveries(ch.conn, ch)
@@ -215,6 +218,7 @@ func (ch *channel) open() {
 	ch.state = channelOpen
 	ch.conn.openChannels.Add(1)
 	ch.send(&wire.ChannelOpenOk{})
+	return nil
 }
 
 // closeWith closes the channel because of an error. What comes from the client is ignored until its close-ok.
@@ -237,6 +241,7 @@ func (ch *channel) closeWith(e *wire.Error) {
 func (ch *channel) closed() {
 	ch.state = channelClosed
 	ch.conn.openChannels.Add(-1)
+	ch.conn.access.CloseChannel()
 }
 
 // release gives back what the channel holds when its connection ends.

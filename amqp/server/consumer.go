@@ -3,12 +3,12 @@ package server
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"sync"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
 )
 
 // consumer is a basic.consume of a channel.
@@ -16,7 +16,8 @@ type consumer struct {
 	queue.Consumer
 	handle    queue.Handle
 	del       *deliveries
-	announced bool // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	place     place // in the channel's limiter; guarded by deliveries.mu
 }
 
 // Reserve, Unreserve, Deliver and Cancelled make a consumer the queue.Receiver of itself.
@@ -63,7 +64,7 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
 		if !c.NoAck {
-			d.unacked.add(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
+			d.track(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
 				handle: c.handle, consumer: c})
 		}
 		out.queuePiece(d.ch.id, c.Tag, first, p)
@@ -89,9 +90,11 @@ type deliveries struct {
 	mu        sync.Mutex // guards what queue runners touch, too
 	nextTag   uint64
 	unacked   unacked
+	watch     ackWatch
 	limiter   limiter
 	consumers map[string]*consumer
-	holding   bool // a method that may cancel consumers is being answered
+	reply     *replyConsumer // nil: none; changed by the channel's owner only
+	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
 
 	// The channel's owner:
@@ -122,14 +125,14 @@ func (d *deliveries) qos(count uint16, global bool) {
 func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, priority int32) (tag string, err error) {
 	tag = m.ConsumerTag
 	if tag == "" {
-		tag = "amq.ctag-" + randomName()
+		tag = newConsumerTag()
 	}
 	c := &consumer{handle: h, del: d}
 	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
-	if d.consumers[tag] != nil {
+	if d.consumers[tag] != nil || d.reply != nil && d.reply.tag == tag {
 		d.mu.Unlock()
-		return "", wire.Errorf(wire.NotAllowed, "attempt to reuse consumer tag '%s'", tag)
+		return "", errTagInUse(tag)
 	}
 	c.announced = m.NoWait
 	d.consumers[tag] = c
@@ -138,7 +141,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 		d.mu.Lock()
 		delete(d.consumers, tag)
 		d.mu.Unlock()
-		return "", d.refusal(err, name)
+		return "", cluster.QueueError(err, name, d.c.vhost)
 	}
 	d.mu.Lock()
 	d.announce(c)
@@ -146,15 +149,10 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 	return tag, nil
 }
 
-// refusal is the error for the client when a queue does not take a consumer or a basic.get.
-func (d *deliveries) refusal(err error, name string) error {
-	switch {
-	case errors.Is(err, queue.ErrExclusiveUse):
-		return wire.Errorf(wire.AccessRefused, "queue '%s' in vhost '%s' in exclusive use", name, d.c.vhost)
-	case errors.Is(err, queue.ErrGone):
-		return wire.Errorf(wire.NotFound, "no queue '%s' in vhost '%s'", name, d.c.vhost)
-	}
-	return err
+func newConsumerTag() string { return "amq.ctag-" + randomName() }
+
+func errTagInUse(tag string) error {
+	return wire.Errorf(wire.NotAllowed, "attempt to reuse consumer tag '%s'", tag)
 }
 
 // announce sends consume-ok unless it was sent. mu is held.
@@ -174,6 +172,9 @@ func randomName() string {
 
 // cancel ends a consumer and answers with cancel-ok, after its last delivery. Unknown tags are fine. It waits for the queue.
 func (d *deliveries) cancel(tag string, noWait bool) {
+	if d.reply != nil && d.reply.tag == tag {
+		d.endReplies()
+	}
 	d.mu.Lock()
 	c := d.consumers[tag]
 	delete(d.consumers, tag)
@@ -226,7 +227,7 @@ func (d *deliveries) resume() {
 func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	p, remaining, ok, err := h.Get(noAck)
 	if err != nil {
-		return d.refusal(err, name)
+		return cluster.QueueError(err, name, d.c.vhost)
 	}
 	if !ok {
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})
@@ -244,7 +245,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	tag := d.nextTag
 	d.nextTag++
 	if !noAck {
-		d.unacked.add(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h})
+		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h})
 	}
 	out := d.c.out
 	out.mu.Lock()
@@ -264,7 +265,9 @@ func (d *deliveries) close() {
 		d.rollback()
 		d.tx = false
 	}
+	d.endReplies()
 	d.mu.Lock()
+	d.stopWatch()
 	list := make([]*consumer, 0, len(d.consumers))
 	for _, c := range d.consumers {
 		list = append(list, c)

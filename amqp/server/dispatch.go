@@ -23,7 +23,7 @@ func (ch *channel) frame(f wire.Frame) (wait wire.Method, err error) {
 const methodIDs = 4
 
 // dispatch handles a method frame: what cannot wait at once, the rest it decodes and returns. The methods of the hot path come
-// first and are not decoded into structs. Acknowledgements are only gathered there; whatever comes next sees to them first.
+// first and are not decoded into structs. Acknowledgements are only gathered there; whatever else comes next sees to them first.
 func (ch *channel) dispatch(payload []byte) (wait wire.Method, err error) {
 	key, ok := wire.ParseMethodKey(payload)
 	if !ok {
@@ -34,6 +34,10 @@ func (ch *channel) dispatch(payload []byte) (wait wire.Method, err error) {
 	}
 	switch key {
 	case wire.KeyBasicPublish:
+		// What follows an acknowledgement that closes the channel is not published.
+		if err := ch.del.apply(); err != nil {
+			return nil, err
+		}
 		if err := ch.pub.begin(payload[methodIDs:]); err != nil {
 			return nil, named(err, key)
 		}
@@ -189,6 +193,5 @@ func (ch *channel) frameNotOpen(f wire.Frame) error {
 		}
 		return wire.Errorf(wire.ChannelError, "expected 'channel.open'").WithMethod(key)
 	}
-	ch.open()
-	return nil
+	return named(ch.open(), key)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -35,6 +37,19 @@ func (c *conn) handshake() error {
 	if err := c.openVHost(); err != nil {
 		return err
 	}
+	if err := c.opened(); err != nil {
+		return err
+	}
+	// Whoever ends the connections of a vhost or user sees this one from now on. It may have come too late for that.
+	if err := c.access.Revoked(); err != nil {
+		return err
+	}
+	c.access.Announce(c.announcement)
+	return nil
+}
+
+// opened notes that the handshake is complete.
+func (c *conn) opened() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
@@ -42,6 +57,29 @@ func (c *conn) handshake() error {
 	}
 	c.isOpen = true
 	return c.nc.SetReadDeadline(time.Time{})
+}
+
+// announcement is what the event of an open connection says beside user and vhost, by RabbitMQ's names.
+func (c *conn) announcement() wire.Table {
+	peer, local := c.nc.RemoteAddr().String(), c.nc.LocalAddr().String()
+	t := wire.Table{
+		{Name: "name", Value: wire.String(peer + " -> " + local)},
+		{Name: "protocol", Value: wire.String("{0,9,1}")},
+		{Name: "channel_max", Value: wire.Int64(int64(c.channelMax))},
+		{Name: "frame_max", Value: wire.Int64(int64(c.frameMax))},
+		{Name: "timeout", Value: wire.Int64(int64(c.heartbeat / time.Second))},
+	}
+	if c.name != "" {
+		t = append(t, wire.Field{Name: "user_provided_name", Value: wire.String(c.name)})
+	}
+	for _, end := range []struct{ prefix, address string }{{"peer_", peer}, {"", local}} {
+		if host, port, err := net.SplitHostPort(end.address); err == nil {
+			n, _ := strconv.ParseInt(port, 10, 64)
+			t = append(t, wire.Field{Name: end.prefix + "host", Value: wire.String(host)},
+				wire.Field{Name: end.prefix + "port", Value: wire.Int64(n)})
+		}
+	}
+	return t
 }
 
 // protocolHeader reads the protocol header and answers it with connection.start, or with the header of the version that is

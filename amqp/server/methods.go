@@ -77,8 +77,12 @@ func (ch *channel) exchangeUnbind(m *wire.ExchangeUnbind) error {
 }
 
 func (ch *channel) queueDeclare(m *wire.QueueDeclare) error {
+	name := cleanName(m.Queue)
+	if isReplyQueue(name) {
+		return ch.declareReplies(name, m.NoWait)
+	}
 	info, err := ch.conn.access.DeclareQueue(cluster.QueueSpec{
-		Name:    cleanName(m.Queue),
+		Name:    name,
 		Passive: m.Passive, Durable: m.Durable, Exclusive: m.Exclusive, AutoDelete: m.AutoDelete,
 		Arguments: m.Arguments,
 	})

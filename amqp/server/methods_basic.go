@@ -29,6 +29,9 @@ func (ch *channel) basicGet(m *wire.BasicGet) error {
 }
 
 func (ch *channel) basicConsume(m *wire.BasicConsume) error {
+	if m.Queue == replyQueue {
+		return ch.del.consumeReplies(m)
+	}
 	name, err := ch.queueName(m.Queue)
 	if err != nil {
 		return err

@@ -17,6 +17,9 @@ type Options struct {
 	Product, Version string
 	// Release names this program and its version in the platform property. Default: brokerd.
 	Release string
+	// NodeID names this node in the cluster, at most 128 bytes. It is part of the names of reply consumers and of what the firehose
+	// tells. Default: the value of Release.
+	NodeID string
 	// ChannelMax is the number of channels a connection may have open, 1 to 65535. Default: 2047.
 	ChannelMax uint16
 	// FrameMax is the largest frame in bytes, overhead included, at least 4096. Default: 131072.
@@ -32,6 +35,9 @@ type Options struct {
 	// CloseTimeout bounds the wait for the client's part of closing the connection; the heartbeat interval does, too, when it is
 	// shorter. Default: 30 s.
 	CloseTimeout time.Duration
+	// ConsumerTimeout is how long a client may take to acknowledge a delivery before its channel is closed; negative for no limit.
+	// It is checked every tenth of it, or every minute. Default: 30 min.
+	ConsumerTimeout time.Duration
 	// MaxConnections bounds the open connections, 0 for no limit.
 	MaxConnections int
 	// MaxHandshakes bounds the connections that are not open yet; more are closed at once. Default: 4096.
@@ -56,6 +62,9 @@ type TCPOptions struct {
 	KeepAlive time.Duration
 }
 
+// maxNodeID is the most bytes of Options.NodeID, so that the name of a reply consumer is no longer than a routing key can be.
+const maxNodeID = 128
+
 // maxMessageSizeCap is the largest value of Options.MaxMessageSize.
 const maxMessageSizeCap = 512 << 20
 
@@ -63,12 +72,14 @@ func (o Options) withDefaults() (*Options, error) {
 	setDefault(&o.Product, "RabbitMQ")
 	setDefault(&o.Version, "4.1.0")
 	setDefault(&o.Release, "brokerd")
+	setDefault(&o.NodeID, o.Release)
 	setDefault(&o.ChannelMax, 2047)
 	setDefault(&o.FrameMax, 131072)
 	setDefault(&o.Heartbeat, 60*time.Second)
 	setDefault(&o.HandshakeTimeout, 10*time.Second)
 	setDefault(&o.LoginDelay, 3*time.Second)
 	setDefault(&o.CloseTimeout, 30*time.Second)
+	setDefault(&o.ConsumerTimeout, 30*time.Minute)
 	setDefault(&o.MaxHandshakes, 4096)
 	setDefault(&o.MaxMessageSize, 16<<20)
 	setDefault(&o.OutboxBytes, 1<<20)
@@ -77,6 +88,8 @@ func (o Options) withDefaults() (*Options, error) {
 	setDefault(&o.TCP.SendBuffer, 256<<10)
 	setDefault(&o.TCP.KeepAlive, 30*time.Second)
 	switch {
+	case len(o.NodeID) > maxNodeID:
+		return nil, fmt.Errorf("node id of %d bytes is longer than %d", len(o.NodeID), maxNodeID)
 	case o.FrameMax < wire.FrameMinSize || o.FrameMax > math.MaxInt32:
 		return nil, fmt.Errorf("frame max %d is not within %d and %d", o.FrameMax, wire.FrameMinSize, math.MaxInt32)
 	case o.Heartbeat > math.MaxUint16*time.Second:

@@ -10,7 +10,8 @@ import (
 // propsMemo is what is known about the last properties.
 type propsMemo struct {
 	raw       []byte // copy; as received
-	out       []byte // as stored: without BCC
+	full      []byte // with the name of the channel's reply consumer
+	out       []byte // as stored: full without BCC
 	view      wire.PropertyView
 	failure   *wire.Error // raised when the message is complete
 	keys      [][]byte    // further routing keys (CC, BCC)
@@ -38,11 +39,23 @@ func (p *publisher) header(bodySize uint64, properties []byte) error {
 	return nil
 }
 
+// forgetProperties makes the next properties be looked at anew: the channel's reply consumer has changed.
+func (p *publisher) forgetProperties() { p.props.raw = nil }
+
 // learnProperties fills the memo from its view. What is wrong is raised by finish, in its turn.
 func (p *publisher) learnProperties() {
 	m := &p.props
-	m.failure, m.keys, m.out, m.deadline = nil, nil, m.raw, -1
+	m.failure, m.keys, m.full, m.out, m.deadline = nil, nil, m.raw, m.raw, -1
 	m.persist = m.view.DeliveryMode == 2
+	if m.view.Has(wire.FlagReplyTo) && string(m.view.ReplyTo) == replyQueue {
+		r := p.ch.del.reply
+		if r == nil {
+			m.failure = wire.Errorf(wire.PreconditionFailed, "fast reply consumer does not exist")
+			return
+		}
+		m.full = withReplyTo(m.raw, &m.view, r.name)
+		m.out = m.full
+	}
 	if m.view.Has(wire.FlagExpiration) {
 		if m.deadline, m.failure = parseExpiration(m.view.Expiration); m.failure != nil {
 			return
@@ -53,7 +66,7 @@ func (p *publisher) learnProperties() {
 		return
 	}
 	if m.view.Has(wire.FlagHeaders) {
-		m.keys, m.out, m.failure = carbonCopies(m.raw, &m.view)
+		m.keys, m.out, m.failure = carbonCopies(m.full, &m.view)
 	}
 }
 

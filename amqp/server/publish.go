@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -40,6 +41,8 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
+	repeats repeats
+
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
 	confirms *confirms
@@ -54,10 +57,12 @@ type routeMemo struct {
 	vhost     *routing.VHost // routing state that the rest was found in; nil: not resolved
 	basis     exchange.Basis // of the route; ByChance only if it is not resolved
 	targets   []*routing.Queue
-	slots     []int  // positions of the targets in pending
-	epoch     uint64 // of slots: they hold as long as it is the publisher's
+	guard     *dedup.Guard // drops repetitions, nil if all messages pass
+	slots     []int        // positions of the targets in pending
+	epoch     uint64       // of slots: they hold as long as it is the publisher's
 	exchange  string
 	checkedIn uint64 // chunk in which the write permission on exchange was checked
+	topicIn   uint64 // chunk in which the topic permission on the routing key was checked
 }
 
 const (
@@ -84,7 +89,7 @@ func (p *publisher) begin(args []byte) error {
 	if r.args != nil && bytes.Equal(args, r.args) {
 		return nil
 	}
-	r.vhost, r.targets = nil, r.targets[:0]
+	r.vhost, r.targets, r.topicIn = nil, r.targets[:0], 0
 	r.args = append(r.args[:0], args...)
 	parsed, err := wire.ParsePublish(r.args)
 	if err != nil {
@@ -176,6 +181,9 @@ func (p *publisher) accept() error {
 	if p.props.failure != nil {
 		return p.props.failure
 	}
+	if err := p.checkTopics(); err != nil {
+		return err
+	}
 	if p.props.view.Has(wire.FlagUserID) {
 		if err := p.c.access.CheckUserID(p.props.view.UserID); err != nil {
 			return err
@@ -191,13 +199,19 @@ func (p *publisher) accept() error {
 			MessageID:     view.MessageID,
 			Timestamp:     view.Timestamp,
 		})
+		reply := false
+		if r.exchange == "" {
+			r.targets, reply = p.c.srv.replies.appendTargets(r.targets, p.c.vhost, r.parsed.RoutingKey, p.props.keys)
+		}
 		r.epoch = 0
 		r.vhost = p.vhost
-		if len(p.props.keys) > 0 || r.basis == exchange.ByChance {
+		r.guard = x.Guard()
+		if len(p.props.keys) > 0 || r.basis == exchange.ByChance || reply {
 			r.vhost = nil // this route is for this message only
 		}
 	}
 	switch {
+	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
 		p.take()
 	case r.parsed.Mandatory:
@@ -208,6 +222,23 @@ func (p *publisher) accept() error {
 		return wire.Errorf(wire.ResourceError, "transaction of more than %d bytes", maxTxBytes)
 	case p.mode != modeTx && p.bytes >= maxPendingBytes:
 		p.flush()
+	}
+	return nil
+}
+
+// checkTopics checks the topic permissions on all routing keys of the message.
+func (p *publisher) checkTopics() error {
+	r := &p.route
+	if r.topicIn != p.chunk {
+		if err := p.c.access.CheckTopicWrite(r.exchange, r.parsed.RoutingKey); err != nil {
+			return err
+		}
+		r.topicIn = p.chunk
+	}
+	for _, key := range p.props.keys {
+		if err := p.c.access.CheckTopicWrite(r.exchange, key); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -249,6 +280,10 @@ func (p *publisher) take() {
 	}
 	large := len(rec.Body) >= block.LargeBody
 	for i, q := range r.targets {
+		if q.Delays() {
+			p.takeDelayed(q, rec)
+			continue
+		}
 		at := r.slots[i]
 		b := &p.pending[at]
 		if b.block.Count > 0 && (large || b.block.Tail != nil || len(b.block.Records)+size > block.TargetLen) {
@@ -267,6 +302,24 @@ func (p *publisher) take() {
 		b.block.Append(&rec)
 		p.bytes += size
 	}
+}
+
+// takeDelayed encodes the message for the store of an x-delayed-message exchange, where it expires when it is due. All its
+// properties are kept for then, those that only count in routing too.
+func (p *publisher) takeDelayed(q *routing.Queue, rec block.Record) {
+	rec.Deadline = rec.Arrived + exchange.Delay(p.props.view.Headers)
+	rec.Properties = p.props.full
+	at := p.slot(q)
+	size, large := rec.Len(), len(rec.Body) >= block.LargeBody
+	if b := &p.pending[at].block; b.Count > 0 && (large || b.Tail != nil || len(b.Records)+size > block.TargetLen) {
+		at = p.open(q)
+	}
+	b := &p.pending[at]
+	if p.mode == modeConfirm {
+		b.note(p.seq)
+	}
+	b.block.Append(&rec)
+	p.bytes += size
 }
 
 // slot returns the position of the block that is being filled for q.
@@ -353,6 +406,11 @@ func (p *publisher) push(tx *queue.Batch) {
 	if batch != nil {
 		batch.Add() // until everything is pushed
 	}
+	outer := batch
+	if len(p.repeats.claims) > 0 {
+		batch = p.repeats.through(outer, p.first == 0)
+		batch.Add()
+	}
 	for i := range p.pending {
 		b := &p.pending[i]
 		pub := &queue.Publication{Block: b.block, Batch: batch, Flow: &p.c.flow}
@@ -370,6 +428,9 @@ func (p *publisher) push(tx *queue.Batch) {
 	p.empty()
 	if batch != nil {
 		batch.Done()
+	}
+	if outer != nil && outer != batch {
+		outer.Done()
 	}
 }
 
@@ -397,6 +458,7 @@ func (p *publisher) selectConfirm() {
 // drop forgets what is pending.
 func (p *publisher) drop() {
 	p.returns = nil
+	p.repeats.drop()
 	for i := range p.pending {
 		block.PutArena(p.pending[i].block.Records)
 		p.pending[i] = pendingBlock{}

@@ -15,10 +15,11 @@ import (
 
 // Server accepts AMQP connections and serves them. All methods are safe for concurrent use.
 type Server struct {
-	opts   *Options
-	broker Broker
-	log    *slog.Logger
-	alarm  atomic.Pointer[alarm] // nil: none
+	opts    *Options
+	broker  Broker
+	log     *slog.Logger
+	alarm   atomic.Pointer[alarm] // nil: none
+	replies *replies
 
 	nextID atomic.Uint64
 	open   atomic.Int64  // connections that count against MaxConnections
@@ -46,7 +47,7 @@ func New(o Options, broker Broker, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{}),
-		ending: make(map[*conn]chan struct{})}, nil
+		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID)}, nil
 }
 
 // Shutdown stops accepting, closes all connections with 320 "broker forced connection closure with reason '<reason>'" and waits

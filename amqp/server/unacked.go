@@ -139,6 +139,22 @@ func (u *unacked) outstanding(tag uint64) bool {
 	return !gap
 }
 
+// oldest returns the lowest tag that is delivered and not settled.
+func (u *unacked) oldest() (tag uint64, ok bool) {
+	for i := u.off; i < len(u.list); i++ {
+		d := &u.list[i]
+		if d.left == 0 {
+			continue
+		}
+		tag = d.first
+		for d.isSettled(tag) {
+			tag++
+		}
+		return tag, true
+	}
+	return 0, false
+}
+
 // gap returns the first tag of [lo, hi] that is not outstanding.
 func (u *unacked) gap(lo, hi uint64) (tag uint64, ok bool) {
 	for i := u.from(lo); lo <= hi; i++ {

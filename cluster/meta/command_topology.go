@@ -63,6 +63,11 @@ func (c DeclareExchange) apply(t *txn) (Result, error) {
 		return Result{}, err
 	}
 	t.putExchange(x)
+	if q := x.store(); q != nil {
+		t.lastQueue++
+		q.ID = t.lastQueue
+		t.putQueue(q)
+	}
 	return Result{Created: true, Exchange: x}, nil
 }
 
@@ -119,7 +124,7 @@ func (c Bind) apply(t *txn) (Result, error) {
 		if err := needExchange(t, b.VHost, b.Destination); err != nil {
 			return Result{}, err
 		}
-	} else if _, ok := find(t.queues, b.VHost, b.Destination); !ok {
+	} else if q, ok := find(t.queues, b.VHost, b.Destination); !ok || q.Type == TypeStore {
 		return Result{}, &NameError{Err: ErrNoQueue, VHost: b.VHost, Name: b.Destination}
 	}
 	return Result{Created: t.putBinding(b)}, nil

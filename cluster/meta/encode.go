@@ -69,7 +69,7 @@ func decodeOwner(m *metav1.Owner) Owner {
 func (x *Exchange) encode() *metav1.Exchange {
 	return &metav1.Exchange{
 		Vhost: []byte(x.VHost), Name: []byte(x.Name), Type: []byte(x.Type), Durable: x.Durable, AutoDelete: x.AutoDelete,
-		Internal: x.Internal, Arguments: x.Arguments, Owner: x.Owner.encode(),
+		Internal: x.Internal, Arguments: x.Arguments, Owner: x.Owner.encode(), Leader: x.Leader,
 	}
 }
 
@@ -77,6 +77,7 @@ func decodeExchange(m *metav1.Exchange) *Exchange {
 	return &Exchange{
 		VHost: string(m.GetVhost()), Name: string(m.GetName()), Type: string(m.GetType()), Durable: m.GetDurable(),
 		AutoDelete: m.GetAutoDelete(), Internal: m.GetInternal(), Arguments: m.GetArguments(), Owner: decodeOwner(m.GetOwner()),
+		Leader: m.GetLeader(),
 	}
 }
 

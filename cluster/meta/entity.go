@@ -1,5 +1,7 @@
 package meta
 
+import "strings"
+
 // Entities of the replicated state. They are immutable once in the state: a change makes a new value. Arguments are encoded
 // AMQP field tables (without the length prefix), nil for none, kept byte for byte as the client sent them.
 
@@ -43,7 +45,19 @@ type Exchange struct {
 	Arguments   []byte
 	// Owner is set for exchanges that go when a node's incarnation ends (not durable).
 	Owner Owner
+	// Leader is the id of the node that leads the store of the exchange (see StoreName), "" for an exchange without one.
+	Leader string
 }
+
+// TypeStore is the Type of the queues in which exchanges keep messages. Clients do not see them.
+const TypeStore = "exchange-store"
+
+// storePrefix starts the names of those queues. Clients cannot give such names.
+const storePrefix = "amq.delayed."
+
+// StoreName returns the name of the queue in which an exchange with a Leader keeps messages until they are due. It is made and
+// deleted together with the exchange, and as durable.
+func StoreName(exchange string) string { return storePrefix + exchange }
 
 // Queue is a declared queue.
 type Queue struct {
@@ -59,6 +73,22 @@ type Queue struct {
 	Owner Owner
 	// Connection identifies the owning connection of an exclusive queue within Owner, 0 for none.
 	Connection uint64
+}
+
+// StoreOf returns the exchange of which q is the store; ok is false for all other queues.
+func (q *Queue) StoreOf() (exchange string, ok bool) {
+	if q.Type != TypeStore {
+		return "", false
+	}
+	return strings.CutPrefix(q.Name, storePrefix)
+}
+
+// store returns the queue in which x keeps messages, without an id, nil if it needs none.
+func (x *Exchange) store() *Queue {
+	if x.Leader == "" {
+		return nil
+	}
+	return &Queue{VHost: x.VHost, Name: StoreName(x.Name), Type: TypeStore, Durable: x.Durable, Leader: x.Leader, Owner: x.Owner}
 }
 
 // Owner names one run of one node. The zero Owner means none.

@@ -34,6 +34,8 @@ var (
 	// ErrIncompatible: the log or a snapshot holds something that this version does not know. The node has stopped applying
 	// and must be upgraded; its data is untouched.
 	ErrIncompatible = errors.New("metadata of another version")
+	// ErrDamaged: the metadata on disk is not what was written.
+	ErrDamaged = errors.New("metadata is damaged")
 	// ErrDirInUse: another process has the directory open.
 	ErrDirInUse = errors.New("metadata directory is in use")
 	// ErrForeignDir: the directory belongs to a cluster in which this node id is not a member.

@@ -125,6 +125,10 @@ func (f *fsm) publish(old, new *State, changes []Change) {
 
 // decodeBatch returns the commands of a log entry. Everything that this version does not know is ErrIncompatible.
 func decodeBatch(data []byte) ([]Command, error) {
+	data, err := unseal(data)
+	if err != nil {
+		return nil, err
+	}
 	var b metav1.Batch
 	if err := proto.Unmarshal(data, &b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)

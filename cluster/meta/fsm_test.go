@@ -354,7 +354,7 @@ func TestIncompatibleEntryStopsApplying(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
 			before := m.state()
-			bad := &raft.Log{Index: 3, Type: raft.LogCommand, Data: data}
+			bad := &raft.Log{Index: 3, Type: raft.LogCommand, Data: seal(data)}
 			responses := m.fsm.ApplyBatch([]*raft.Log{bad, logEntry(t, 4, queue("q"))})
 			for i, r := range responses {
 				if err, ok := r.(error); !ok || !errors.Is(err, ErrIncompatible) {

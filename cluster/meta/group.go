@@ -41,7 +41,10 @@ func Open(o Options) (*Group, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, errors.Join(fmt.Errorf("metadata directory: %w", err), closeTransport(o.Transport))
 	}
-	db, err := openLog(filepath.Join(o.Dir, "raft.db"))
+	if err := checkFile(logPath(o.Dir)); err != nil {
+		return nil, errors.Join(logError(logPath(o.Dir), err), closeTransport(o.Transport))
+	}
+	db, err := openLog(logPath(o.Dir))
 	if err != nil {
 		return nil, errors.Join(err, closeTransport(o.Transport))
 	}
@@ -65,6 +68,9 @@ func Open(o Options) (*Group, error) {
 	if err := g.ready(ctx); err != nil {
 		return nil, errors.Join(err, g.Shutdown(context.Background()))
 	}
+	if err := markUsed(o.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("metadata directory: %w", err), g.Shutdown(context.Background()))
+	}
 	return g, nil
 }
 
@@ -82,22 +88,36 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	db, err := raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{
-			Timeout:        time.Second,
+			Timeout:        lockTimeout,
 			NoFreelistSync: true,
 			FreelistType:   bbolt.FreelistMapType,
 		},
 	})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w: %s", ErrDirInUse, path)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("metadata log %s: %w", path, err)
+		return nil, logError(path, err)
 	}
 	// A synced file is lost in a power cut if the directory does not know of it yet.
 	if err := syncDirs(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("metadata directory: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+func logPath(dir string) string { return filepath.Join(dir, "raft.db") }
+
+// lockTimeout is how long another process may take to let go of the log.
+const lockTimeout = time.Second
+
+func logError(path string, err error) error {
+	switch {
+	case errors.Is(err, ErrDamaged):
+		return err
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("%w: %s", ErrDirInUse, path)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return damaged(path, err.Error())
+	}
+	return fmt.Errorf("metadata log %s: %w", path, err)
 }
 
 // syncDirs makes the entries of dir, and dir's own in its parent, durable. A parent that may not be read is left to the
@@ -125,6 +145,9 @@ func (g *Group) startRaft() error {
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(g.opts.Dir, 1, config.Logger)
 	if err != nil {
 		return fmt.Errorf("metadata snapshots: %w", err)
+	}
+	if err := checkEntries(g.opts.Dir, logPath(g.opts.Dir), g.db, snapshots); err != nil {
+		return err
 	}
 	if g.opts.Bootstrap {
 		if err := bootstrap(config, g.db, snapshots, g.opts.Transport); err != nil {

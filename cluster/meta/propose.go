@@ -146,7 +146,7 @@ func appendBatch(buf []byte, batch []*proposal) []byte {
 		buf = protowire.AppendTag(buf, commandsField, protowire.BytesType)
 		buf = protowire.AppendBytes(buf, p.data)
 	}
-	return buf
+	return seal(buf)
 }
 
 // groupError translates an error of the Raft library, which stays wrapped.

@@ -80,7 +80,7 @@ func writeSnapshot(to io.Writer, s *State) error {
 	writeAll(w, s.Exchanges(), func(e *Exchange) *metav1.SnapshotRecord {
 		return &metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Exchange{Exchange: e.encode()}}
 	})
-	writeAll(w, s.Queues(), func(e *Queue) *metav1.SnapshotRecord {
+	writeAll(w, s.AllQueues(), func(e *Queue) *metav1.SnapshotRecord {
 		return &metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Queue{Queue: e.encode()}}
 	})
 	writeAll(w, s.Bindings(), func(e *Binding) *metav1.SnapshotRecord {

@@ -121,8 +121,13 @@ func (s *State) ExchangesIn(vhost string) iter.Seq[*Exchange] { return walk(s.ex
 // NumExchanges returns the number of exchanges in all vhosts.
 func (s *State) NumExchanges() int { return s.exchanges.Len() }
 
-// Queue returns a queue, nil if there is none.
-func (s *State) Queue(vhost, name string) *Queue { return get(s.queues, vhost, name) }
+// Queue returns a queue, nil if there is none. It does not find the stores of exchanges.
+func (s *State) Queue(vhost, name string) *Queue {
+	if q := get(s.queues, vhost, name); q != nil && q.Type != TypeStore {
+		return q
+	}
+	return nil
+}
 
 // QueueByID returns the queue with an id, nil if it is gone.
 func (s *State) QueueByID(id uint64) *Queue {
@@ -131,13 +136,27 @@ func (s *State) QueueByID(id uint64) *Queue {
 	return q
 }
 
-// Queues yields all queues.
-func (s *State) Queues() iter.Seq[*Queue] { return walk(s.queues, nil) }
+// Queues yields all queues but the stores of exchanges.
+func (s *State) Queues() iter.Seq[*Queue] { return visible(walk(s.queues, nil)) }
 
-// QueuesIn yields the queues of a vhost.
-func (s *State) QueuesIn(vhost string) iter.Seq[*Queue] { return walk(s.queues, key(vhost)) }
+// QueuesIn yields the queues of a vhost but the stores of exchanges.
+func (s *State) QueuesIn(vhost string) iter.Seq[*Queue] { return visible(walk(s.queues, key(vhost))) }
 
-// NumQueues returns the number of queues in all vhosts.
+// AllQueues yields all queues, with the stores of exchanges.
+func (s *State) AllQueues() iter.Seq[*Queue] { return walk(s.queues, nil) }
+
+// visible leaves the stores of exchanges out.
+func visible(all iter.Seq[*Queue]) iter.Seq[*Queue] {
+	return func(yield func(*Queue) bool) {
+		for q := range all {
+			if q.Type != TypeStore && !yield(q) {
+				return
+			}
+		}
+	}
+}
+
+// NumQueues returns the number of queues in all vhosts, with the stores of exchanges.
 func (s *State) NumQueues() int { return s.queues.Len() }
 
 // Binding returns the stored binding with the identity of b, nil if there is none.

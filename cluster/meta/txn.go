@@ -191,6 +191,9 @@ func (t *txn) drop(victims ...Entity) {
 				t.takeBinding(b)
 			}
 			t.takeExchange(e)
+			if q, ok := find(t.queues, e.VHost, StoreName(e.Name)); ok && e.Leader != "" {
+				victims = append(victims, q)
+			}
 		}
 		for i, b := range lost {
 			t.takeBinding(b)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/exchange/pmap"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -191,6 +192,18 @@ func (b *Builder) SetAlternate(vhost, name, alternate string, ok bool) error {
 	return nil
 }
 
+// SetGuard gives an exchange what keeps repetitions from passing it, nil for nothing.
+func (b *Builder) SetGuard(vhost, name string, g *dedup.Guard) error {
+	v := b.look(vhost)
+	if v == nil || name == "" || v.Exchange(name) == nil {
+		return fmt.Errorf("%w: exchange %q in vhost %q", ErrMissing, name, vhost)
+	}
+	if v.Exchange(name).guard != g {
+		b.exchange(b.vhost(vhost), name).guard = g
+	}
+	return nil
+}
+
 // chooseAlternate sets what is in effect.
 func (x *Exchange) chooseAlternate() {
 	if x.alternate, x.hasAlternate = alternate(x.Def.Arguments); !x.hasAlternate {
@@ -231,11 +244,14 @@ func (b *Builder) DeleteExchange(vhost, name string) {
 	v.exchanges = v.exchanges.Without(name)
 }
 
-// PutQueue adds a queue, or changes the definition or handle of the one with the same ID, which keeps its bindings.
+// PutQueue adds a queue or the store of an exchange, which must be there and goes with it, or changes the definition or handle of the one with the same ID, which keeps its bindings.
 func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 	v := b.look(def.VHost)
 	if v == nil {
 		return fmt.Errorf("%w: vhost %q of queue %q", ErrMissing, def.VHost, def.Name)
+	}
+	if name, ok := def.StoreOf(); ok {
+		return b.putStore(v, name, def, h)
 	}
 	old := v.Queue(def.Name)
 	if old != nil && old.Def == def && old.Handle == h {
@@ -263,6 +279,20 @@ func (b *Builder) PutQueue(def *meta.Queue, h queue.Handle) error {
 		}
 	}
 	v.queues = v.queues.With(def.Name, q)
+	return nil
+}
+
+// putStore gives an exchange the queue that keeps back its messages.
+func (b *Builder) putStore(v *VHost, exchange string, def *meta.Queue, h queue.Handle) error {
+	old, ok := v.exchanges.Get(exchange)
+	if !ok {
+		return fmt.Errorf("%w: exchange %q of queue %q in vhost %q", ErrMissing, exchange, def.Name, def.VHost)
+	}
+	if q := old.store; q != nil && q.Def == def && q.Handle == h {
+		return nil
+	}
+	x := b.exchange(b.vhost(def.VHost), exchange)
+	x.store = &Queue{Def: def, Handle: h, local: def.Leader == b.Node, store: true, id: b.newID()}
 	return nil
 }
 

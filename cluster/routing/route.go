@@ -17,6 +17,8 @@ func (v *VHost) Route(buf []*Queue, x *Exchange, key []byte, extra [][]byte, hea
 // RouteMessage appends to buf the queues of a message that is published to x, each once. x must come from v. Nothing of m is
 // kept.
 //
+// A message with a delay ends in the store of an x-delayed-message exchange, see Queue.Delays.
+//
 // A binding to an exchange leads on from there, with the same message. An exchange without a single match (bindings to exchanges
 // count) leads to its alternate exchange, if that exists. No exchange is visited twice, so cycles end.
 //
@@ -30,7 +32,7 @@ func (v *VHost) RouteMessage(buf []*Queue, x *Exchange, m *exchange.Message) (qu
 			}
 			return buf, exchange.ByKeys
 		}
-	} else if x.table.Len() == 0 && !x.hasAlternate {
+	} else if x.table.Len() == 0 && !x.hasAlternate && x.store == nil {
 		return buf, exchange.ByKeys
 	}
 	var slot *atomic.Pointer[cached]
@@ -90,6 +92,9 @@ func (r *router) route(v *VHost, buf []*Queue, first *Exchange) (queues []*Queue
 		r.match(v, x)
 		// What leads from one exchange to the next is a match too, so the exchanges that were visited tell the whole basis.
 		basis = max(basis, x.table.Basis())
+		if x.store != nil {
+			basis = max(basis, exchange.ByMessage)
+		}
 		for _, d := range r.matches {
 			switch d := d.(type) {
 			case *Queue:
@@ -112,6 +117,10 @@ func (r *router) route(v *VHost, buf []*Queue, first *Exchange) (queues []*Queue
 // match sets matches to the destinations of x.
 func (r *router) match(v *VHost, x *Exchange) {
 	r.matches = r.matches[:0]
+	if x.store != nil && exchange.Delay(r.message.Headers) > 0 {
+		r.matches = append(r.matches, x.store)
+		return
+	}
 	if x != v.standard {
 		r.matches = x.table.Match(r.matches, &r.message)
 		return

@@ -343,6 +343,7 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 		for _, typ := range []string{exchange.ConsistentHash, exchange.ModulusHash, exchange.Random, exchange.LocalRandom} {
 			f.bind(typ, "1", name)
 		}
+		f.bind(exchange.Delayed, "k", name) // without a type in its arguments: like direct
 	}
 	f.must(f.PutBinding(meta.Binding{VHost: "/", Source: "topic", Destination: "direct", DestinationKind: meta.ToExchange, RoutingKey: "*"}))
 	v := f.commit()

@@ -3,6 +3,7 @@ package routing
 import (
 	"sync/atomic"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/exchange/pmap"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -80,6 +81,7 @@ type Queue struct {
 
 	id    uint64 // as a destination
 	local bool
+	store bool
 	in    *binding
 }
 
@@ -92,6 +94,10 @@ func (q *Queue) Identity() string { return "queue/" + q.Def.Name }
 // Local reports whether this node leads the queue, see Builder.Node.
 func (q *Queue) Local() bool { return q.local }
 
+// Delays reports whether q is the store of an x-delayed-message exchange: a message for it must have the deadline until which it is
+// kept back, and its properties as they were published.
+func (q *Queue) Delays() bool { return q.store }
+
 // Exchange is an exchange with its bindings. It is immutable; a change makes a new one.
 type Exchange struct {
 	Def *meta.Exchange
@@ -103,6 +109,8 @@ type Exchange struct {
 	alternate    string
 	hasAlternate bool
 	policy       alternative
+	store        *Queue // keeps back messages with a delay; nil: the exchange delays none
+	guard        *dedup.Guard
 	cache        *cache // of a topic exchange, nil for others; made new with every change
 	fresh        bool   // see VHost.fresh
 }
@@ -115,6 +123,9 @@ type alternative struct {
 
 // Bindings returns the number of bindings of which x is the source.
 func (x *Exchange) Bindings() int { return x.table.Len() }
+
+// Guard returns what keeps repetitions from passing x, nil if they may.
+func (x *Exchange) Guard() *dedup.Guard { return x.guard }
 
 // Internal reports whether clients may not publish to x.
 func (x *Exchange) Internal() bool { return x.Def != nil && x.Def.Internal }

@@ -40,6 +40,7 @@ type AMQP struct {
 	FrameMax         uint32   // at least 4096
 	Heartbeat        time.Duration
 	HandshakeTimeout time.Duration
+	ConsumerTimeout  time.Duration // 0 switches it off
 	MaxConnections   int
 	MaxMessageSize   int64
 	OutboxBytes      int64 // per connection

@@ -43,7 +43,8 @@ func TestDefaults(t *testing.T) {
 		AMQP: AMQP{
 			Listen: []string{"127.0.0.1:5672"}, Product: "RabbitMQ", Version: "4.1.0",
 			ChannelMax: 2047, FrameMax: 131072, Heartbeat: time.Minute, HandshakeTimeout: 10 * time.Second,
-			MaxConnections: 65535, MaxMessageSize: 16 * mib, OutboxBytes: mib, InflightBytes: 16 * mib,
+			ConsumerTimeout: 30 * time.Minute,
+			MaxConnections:  65535, MaxMessageSize: 16 * mib, OutboxBytes: mib, InflightBytes: 16 * mib,
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
 		},
 		Store:       Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/server"
@@ -21,14 +23,15 @@ import (
 
 // Node is a running node.
 type Node struct {
-	cfg    *config.Config
-	log    *slog.Logger
-	dir    *datadir.Dir
-	store  *store.Store
-	broker *cluster.Broker
-	server *server.Server
-	memory *queue.Memory
-	fatal  chan error
+	cfg     *config.Config
+	log     *slog.Logger
+	dir     *datadir.Dir
+	store   *store.Store
+	broker  *cluster.Broker
+	server  *server.Server
+	memory  *queue.Memory
+	fatal   chan error
+	serving atomic.Pointer[server.Server] // server, for those who may come before it
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -73,18 +76,22 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 			DefaultUser:     cfg.DefaultUser,
 			DefaultPassword: cfg.DefaultPass,
 		},
-		Store:         n.store,
-		Memory:        n.memory,
-		LoopbackUsers: cfg.LoopbackUsers,
-		CommitTimeout: cfg.Cluster.CommitTimeout,
-		Logger:        log,
+		Store:            n.store,
+		Memory:           n.memory,
+		LoopbackUsers:    cfg.LoopbackUsers,
+		CloseConnections: n.closeConnections,
+		CommitTimeout:    cfg.Cluster.CommitTimeout,
+		Logger:           log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if n.server, err = server.New(serverOptions(cfg), served{n.broker}, log); err != nil {
+	o := serverOptions(cfg)
+	o.NodeID = n.dir.NodeID()
+	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
 		return nil, err
 	}
+	n.serving.Store(n.server)
 	n.watch.Go(n.watchResources)
 	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
 		return nil, err
@@ -104,6 +111,14 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 	return a, nil
 }
 
+// closeConnections implements cluster.Options.CloseConnections. Changes take effect before there is a server; then there are no
+// connections either.
+func (n *Node) closeConnections(match func(vhost, user string) bool, reason string) {
+	if s := n.serving.Load(); s != nil {
+		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.VHost, c.User) })
+	}
+}
+
 // Addrs returns the addresses on which AMQP is served.
 func (n *Node) Addrs() []string {
 	var list []string
@@ -121,6 +136,7 @@ func serverOptions(cfg *config.Config) server.Options {
 		FrameMax:         a.FrameMax,
 		Heartbeat:        a.Heartbeat,
 		HandshakeTimeout: a.HandshakeTimeout,
+		ConsumerTimeout:  a.ConsumerTimeout,
 		MaxConnections:   a.MaxConnections,
 		MaxMessageSize:   a.MaxMessageSize,
 		OutboxBytes:      int(a.OutboxBytes),
@@ -131,6 +147,9 @@ func serverOptions(cfg *config.Config) server.Options {
 			SendBuffer:    a.TCP.SndBuf,
 			KeepAlive:     a.TCP.KeepAlive,
 		},
+	}
+	if o.ConsumerTimeout == 0 {
+		o.ConsumerTimeout = -1
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = -1
@@ -154,7 +173,7 @@ func (n *Node) takeDown(ctx context.Context) error {
 		}
 	}
 	if n.server != nil {
-		note("closing connections", n.server.Shutdown(ctx, "shutdown"))
+		n.dismissClients(ctx)
 	}
 	close(n.stopWatch)
 	n.watch.Wait()
@@ -169,6 +188,22 @@ func (n *Node) takeDown(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// dismissClients says goodbye to all clients. Those that do not answer are cut in time for the rest of the shutdown.
+func (n *Node) dismissClients(ctx context.Context) {
+	patience := maxGoodbye
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/3)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := n.server.Shutdown(ctx, "shutdown"); err != nil {
+		n.log.Warn("some clients did not answer connection.close and were cut", "waited", patience)
+	}
+}
+
+// maxGoodbye bounds the wait for clients to answer connection.close.
+const maxGoodbye = 3 * time.Second
 
 // Fatal delivers the error that made the node unable to go on. The receiver shuts it down.
 func (n *Node) Fatal() <-chan error { return n.fatal }

@@ -43,6 +43,9 @@ func newBroker(t *testing.T, args ...string) *broker {
 	b := &broker{t: t, dir: filepath.Join(dir, "data"), addr: freeAddress(t), args: args, logPath: filepath.Join(dir, "log")}
 	t.Cleanup(func() {
 		b.kill()
+		if strings.Contains(b.log(0), "WARNING: DATA RACE") { // with -race-brokerd
+			t.Errorf("data race in the broker:\n%.4000s", b.log(int64(strings.Index(b.log(0), "WARNING: DATA RACE"))))
+		}
 		if t.Failed() {
 			t.Logf("end of the broker's log:\n%s", b.logTail())
 		}

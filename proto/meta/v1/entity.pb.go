@@ -437,6 +437,7 @@ type Exchange struct {
 	Internal      bool                   `protobuf:"varint,6,opt,name=internal,proto3" json:"internal,omitempty"`
 	Arguments     []byte                 `protobuf:"bytes,7,opt,name=arguments,proto3" json:"arguments,omitempty"` // encoded AMQP field table without its length
 	Owner         *Owner                 `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`         // absent: none
+	Leader        string                 `protobuf:"bytes,9,opt,name=leader,proto3" json:"leader,omitempty"`       // node that leads the store of the exchange; empty: it has none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,6 +526,13 @@ func (x *Exchange) GetOwner() *Owner {
 		return x.Owner
 	}
 	return nil
+}
+
+func (x *Exchange) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
 }
 
 type Queue struct {
@@ -988,7 +996,7 @@ const file_proto_meta_v1_entity_proto_rawDesc = "" +
 	"\x04read\x18\x05 \x01(\fR\x04read\"=\n" +
 	"\x05Owner\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
-	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\"\xeb\x01\n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\"\x83\x02\n" +
 	"\bExchange\x12\x14\n" +
 	"\x05vhost\x18\x01 \x01(\fR\x05vhost\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
@@ -998,7 +1006,8 @@ const file_proto_meta_v1_entity_proto_rawDesc = "" +
 	"autoDelete\x12\x1a\n" +
 	"\binternal\x18\x06 \x01(\bR\binternal\x12\x1c\n" +
 	"\targuments\x18\a \x01(\fR\targuments\x12,\n" +
-	"\x05owner\x18\b \x01(\v2\x16.brokerd.meta.v1.OwnerR\x05owner\"\xb2\x02\n" +
+	"\x05owner\x18\b \x01(\v2\x16.brokerd.meta.v1.OwnerR\x05owner\x12\x16\n" +
+	"\x06leader\x18\t \x01(\tR\x06leader\"\xb2\x02\n" +
 	"\x05Queue\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05vhost\x18\x02 \x01(\fR\x05vhost\x12\x12\n" +

@@ -1,0 +1,133 @@
+package meta
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// The database of the Raft log has no checksums, and reads through a memory map: what is damaged is taken as it is, or ends the
+// process. So entries carry a checksum of their own, and the file is looked through before it is used. Metadata that is not as
+// it was written must not be served: queues that it does not know would lose their messages.
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal appends the checksum of an encoded batch.
+func seal(batch []byte) []byte {
+	return binary.LittleEndian.AppendUint32(batch, crc32.Checksum(batch, castagnoli))
+}
+
+// unseal checks and removes the checksum.
+func unseal(entry []byte) ([]byte, error) {
+	n := len(entry) - 4
+	if n < 0 || crc32.Checksum(entry[:n], castagnoli) != binary.LittleEndian.Uint32(entry[n:]) {
+		return nil, fmt.Errorf("%w: wrong checksum", ErrDamaged)
+	}
+	return entry[:n], nil
+}
+
+// usedMark is a file that says that the directory has held metadata: from then on an empty log is damage, no new node.
+const usedMark = "in-use"
+
+func markUsed(dir string) error {
+	name := filepath.Join(dir, usedMark)
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		return err
+	}
+	return syncDirs(dir)
+}
+
+// checkFile looks whether the database at path can be read from end to end. There may be none yet.
+func checkFile(path string) (err error) {
+	_, used := os.Stat(filepath.Join(filepath.Dir(path), usedMark))
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && used == nil:
+		return damaged(path, "is missing")
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Size() == 0 && used == nil:
+		return damaged(path, "is empty")
+	case info.Size() == 0:
+		return nil
+	}
+	// A page beyond the end of the file is a fault, and a page that is none a panic; both are caught here.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(path, fmt.Sprint(r))
+		}
+	}()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return err // openLog says what that means
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.View(func(tx *bbolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return damaged(path, fmt.Sprintf("has %d bytes of %d", info.Size(), tx.Size()))
+		}
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			sum := uint32(0)
+			return b.ForEach(func(k, v []byte) error {
+				sum = crc32.Update(crc32.Update(sum, castagnoli, k), castagnoli, v)
+				return nil
+			})
+		})
+	})
+}
+
+// checkEntries verifies the checksums of all commands in the log, and that there are some if there must be.
+func checkEntries(dir, path string, db *raftboltdb.BoltStore, snapshots raft.SnapshotStore) error {
+	first, err := db.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := db.LastIndex()
+	if err != nil {
+		return err
+	}
+	if last == 0 {
+		list, err := snapshots.List()
+		if err != nil {
+			return err
+		}
+		if _, used := os.Stat(filepath.Join(dir, usedMark)); used == nil && len(list) == 0 {
+			return damaged(path, "holds nothing")
+		}
+		return nil
+	}
+	for i := first; i <= last; i++ {
+		var l raft.Log
+		if err := db.GetLog(i, &l); err != nil {
+			return damaged(path, fmt.Sprintf("entry %d: %v", i, err))
+		}
+		if l.Index != i {
+			return damaged(path, fmt.Sprintf("entry %d says it is %d", i, l.Index))
+		}
+		if l.Type != raft.LogCommand {
+			continue
+		}
+		if _, err := unseal(l.Data); err != nil {
+			return damaged(path, fmt.Sprintf("entry %d has a wrong checksum", i))
+		}
+	}
+	return nil
+}
+
+func damaged(path, how string) error {
+	return fmt.Errorf("%w: %s %s; restore the data directory from a backup, or move it away to start an empty node", ErrDamaged, path, how)
+}
