@@ -25,7 +25,7 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 	x := vhost.Exchange(name)
 	now := time.Now().UnixMilli()
 	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
-	for _, letter := range l.Records {
+	for i, letter := range l.Records {
 		var r block.Record
 		var m dueMessage
 		_, err := block.Parse(letter.Record, letter.Tail, &r)
@@ -49,10 +49,10 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 			Timestamp:     m.view.Timestamp,
 		})
 		for _, t := range targets {
-			p.add(t, &r)
+			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l.Source)
+	p.send(l)
 }
 
 // dueMessage is what routing needs of a message whose delay is over.

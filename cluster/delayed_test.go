@@ -28,10 +28,10 @@ func (n *testNode) sendDelayed(exchange, key string, first int, delays ...int) {
 		r := block.Record{Flags: block.Persistent, Arrived: time.Now().UnixMilli(), Exchange: []byte(exchange), RoutingKey: []byte(key),
 			Properties: properties.Append(nil), Body: binary.BigEndian.AppendUint64(nil, uint64(first+i))}
 		for _, q := range v.Route(nil, v.Exchange(exchange), r.RoutingKey, nil, headers.Encode()) {
-			p.add(q, &r)
+			p.add(q, &r, 0, true)
 		}
 	}
-	p.send(nil)
+	p.send(&queue.Letters{})
 	<-done
 }
 

@@ -128,7 +128,7 @@ func (q *Queue) giveUpDue(now int64) {
 		// What is due keeps its place in memory only for a moment, so just the reading ahead needs room.
 		stored, _ := q.mem.share()
 		if !missing.lane.loading && (q.heldUp || q.resident <= stored) {
-			missing.lane.startLoad(missing)
+			missing.lane.startLoad(missing, aheadBlocks)
 		}
 	}
 	var due []dueRecord
@@ -194,8 +194,8 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 	slices.SortStableFunc(moving, func(a, b dueRecord) int {
 		return cmp.Compare(delayLane(a.deadline, now), delayLane(b.deadline, now))
 	})
-	d := &dying{blk: b}
-	batch := &Batch{First: 1, Last: 1, Complete: func(*Batch) { q.post(&item{fn: func() { q.died([]*dying{d}) }}) }}
+	var all, part []run
+	batch := &Batch{First: 1, Last: 1, Complete: func(*Batch) { q.post(&item{fn: func() { q.died(all) }}) }}
 	batch.Add()
 	var pubs []*Publication
 	var lanes []*lane
@@ -213,13 +213,15 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 			continue
 		}
 		pubs[len(pubs)-1].Block.Append(&r)
-		d.gone.setRange(m.i, m.i, b.count)
+		part = append(part, run{b, m.i, m.i})
 		if k+1 == len(moving) || q.lanes[delayLane(moving[k+1].deadline, now)] != to {
-			// Ops of a queue take effect in order, so what removes these records may remove those that moved before them again.
-			pubs[len(pubs)-1].Source = q.removal(d)
+			pubs[len(pubs)-1].Source = q.removal(part)
+			all, part = append(all, part...), nil
 		}
 	}
-	q.vanish(d)
+	for _, r := range all {
+		q.vanish(r)
+	}
 	for k, p := range pubs {
 		if p.Block.Count == 0 {
 			batch.Done()
