@@ -98,6 +98,7 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 	for v := range s.VHosts() {
 		b.reconfigure(v.Name)
 	}
+	b.guards.keep(s)
 	b.rebuild(s)
 	return ending
 }

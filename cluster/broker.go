@@ -70,9 +70,14 @@ type Broker struct {
 	// policies changes with the state, under mu.
 	policies policies
 	routes   routes
+	guards   guards
 
 	current atomic.Pointer[meta.State] // the state that engines and routing show
 	routing routing.Table
+	// routed is closed once routing shows the state that the node started with.
+	routed chan struct{}
+	// stopping is set before the first engine stops.
+	stopping atomic.Bool
 
 	// ctx ends when the Broker closes; it bounds everything that runs in the background.
 	ctx    context.Context
@@ -101,10 +106,11 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Memory == nil {
 		o.Memory = queue.NewMemory(0, 0)
 	}
-	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage()}
+	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage(), routed: make(chan struct{})}
 	b.events.broker = b
 	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
 	b.routes.broker = b
+	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -136,11 +142,16 @@ func (b *Broker) start() {
 	s := b.current.Load()
 	// The metadata is the authority: what the log holds of other queues was deleted while this node was down, or its deletion
 	// was cut off.
+	guarded := guardIDs(s)
 	b.opts.Store.DropUnknown(func(id uint64) bool {
+		if guarded[id] {
+			return true
+		}
 		q := s.QueueByID(id)
 		return q != nil && q.Leader == b.opts.NodeID
 	})
 	recovered := b.opts.Store.Recovered()
+	b.guards.recovered = recovered
 	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.AllQueues() {
@@ -150,6 +161,8 @@ func (b *Broker) start() {
 		}
 	}
 	b.rebuild(s)
+	close(b.routed)
+	b.guards.recovered = nil
 	b.running = true
 	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,
 		"exchanges", s.NumExchanges(), "bindings", s.NumBindings())
@@ -174,9 +187,8 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.running = false
 	b.mu.Unlock()
-	for _, e := range b.engines.all() {
-		e.queue.Stop()
-	}
+	b.stopping.Store(true)
+	b.engines.stop()
 	return b.meta.Shutdown(ctx)
 }
 

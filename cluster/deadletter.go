@@ -11,9 +11,10 @@ import (
 )
 
 // deadLetter publishes what a queue gives up to its dead-letter exchange (SEMANTICS 7). It is called by the queue's runner and
-// does not wait. The queue keeps the messages in the log until every target has them for good; if there is just one, they move
-// in one transaction. Without an exchange or a target they are dropped.
+// does not wait. The queue keeps the messages in the log until every target has them for good; what goes to just one moves in
+// one transaction. Without an exchange or a target they are dropped.
 func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
+	<-b.routed // what expired while the node was down must not be dropped for want of routes; start waits for no runner
 	set := e.settings.Load()
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	var x *routing.Exchange
@@ -27,9 +28,9 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
 	var targets []*routing.Queue
-	for _, letter := range l.Records {
+	for i, letter := range l.Records {
 		var r block.Record
 		if _, err := block.Parse(letter.Record, letter.Tail, &r); err != nil {
 			b.log.Error("a message could not be dead-lettered", "vhost", e.def.VHost, "queue", e.def.Name, "error", err)
@@ -55,10 +56,20 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 					"vhost", e.def.VHost, "queue", e.def.Name, "target", t.Def.Name)
 				continue
 			}
-			p.add(t, &r)
+			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l.Source)
+	p.send(l)
+}
+
+// settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
+// them because the node is going down; then they stay in the log for its next start.
+func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
+	return func(batch *queue.Batch) {
+		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+			l.Done()
+		}
+	}
 }
 
 // posts are messages on their way to queues.
@@ -68,41 +79,46 @@ type posts struct {
 }
 
 type post struct {
-	to    *routing.Queue
-	block block.Block
+	to       *routing.Queue
+	block    block.Block
+	priority uint8
+	only     []int // indexes of the letters that go nowhere else
 }
 
-// add puts a record into the block that is being filled for a queue.
-func (p *posts) add(to *routing.Queue, r *block.Record) {
+// add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
+// letter is the index of the letter, only says that it goes nowhere else.
+func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
 	if to.Delays() {
 		late := *r
 		late.Deadline = late.Arrived + delayOf(r)
 		r = &late
 	}
-	size := r.Len()
+	at := -1
 	for i := len(p.list) - 1; i >= 0; i-- {
 		b := &p.list[i].block
 		if p.list[i].to != to {
 			continue
 		}
-		if len(r.Body) < block.LargeBody && b.Tail == nil && b.Size()+size <= block.TargetLen {
-			b.Append(r)
-			return
+		if len(r.Body) < block.LargeBody && b.Tail == nil && b.Size()+r.Len() <= block.TargetLen && p.list[i].priority == r.Priority {
+			at = i
 		}
-		break // a new one, behind it
+		break // or a new one, behind it
 	}
-	p.list = append(p.list, post{to: to})
-	p.list[len(p.list)-1].block.Append(r)
+	if at < 0 {
+		at = len(p.list)
+		p.list = append(p.list, post{to: to, priority: r.Priority})
+	}
+	p.list[at].block.Append(r)
+	if only {
+		p.list[at].only = append(p.list[at].only, letter)
+	}
 }
 
-// send publishes everything. source is stored together with it if it is a single publication.
-func (p *posts) send(source []*block.Op) {
+// send publishes everything. Letters that go to one queue only move there in one transaction.
+func (p *posts) send(l *queue.Letters) {
 	p.batch.Add()
 	for i := range p.list {
-		pub := &queue.Publication{Block: p.list[i].block, Batch: p.batch}
-		if len(p.list) == 1 {
-			pub.Source = source
-		}
+		pub := &queue.Publication{Block: p.list[i].block, Batch: p.batch, Letters: true, Source: l.Source(p.list[i].only)}
 		p.batch.Add()
 		p.list[i].to.Handle.Publish(pub)
 	}

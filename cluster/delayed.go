@@ -16,6 +16,7 @@ import (
 // routeDue routes what was kept back by an exchange and is due. It is called by the runner of the store and does not wait. The
 // store keeps the messages in the log until every target has them for good; if there is just one, they move in one transaction.
 func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
+	<-b.routed // see deadLetter
 	vhost := b.routing.Load().VHost(e.def.VHost)
 	if vhost == nil || vhost.Exchange(name) == nil {
 		l.Done()
@@ -23,8 +24,8 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 	}
 	x := vhost.Exchange(name)
 	now := time.Now().UnixMilli()
-	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { l.Done() }}}
-	for _, letter := range l.Records {
+	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: b.settled(l)}}
+	for i, letter := range l.Records {
 		var r block.Record
 		var m dueMessage
 		_, err := block.Parse(letter.Record, letter.Tail, &r)
@@ -48,10 +49,10 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 			Timestamp:     m.view.Timestamp,
 		})
 		for _, t := range targets {
-			p.add(t, &r)
+			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l.Source)
+	p.send(l)
 }
 
 // dueMessage is what routing needs of a message whose delay is over.

@@ -87,6 +87,19 @@ func (s *engines) drop(id uint64) {
 	}
 }
 
+// stop ends all engines and leaves their messages in the log. The stores of exchanges go first: what they give up meanwhile still
+// finds the queues where it belongs.
+func (s *engines) stop() {
+	all := s.all()
+	for _, stores := range []bool{true, false} {
+		for _, e := range all {
+			if (e.def.Type == meta.TypeStore) == stores {
+				e.queue.Stop()
+			}
+		}
+	}
+}
+
 // get returns the engine of a queue, nil if this node does not have it.
 func (s *engines) get(id uint64) *engine {
 	s.mu.RLock()

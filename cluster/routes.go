@@ -37,12 +37,14 @@ func (r *routes) change(c meta.Change) {
 	case *meta.VHost:
 		if c.Deleted() {
 			r.builder.DeleteVHost(e.Name)
+			r.broker.guards.dropVHost(e.Name)
 		} else {
 			r.builder.PutVHost(e)
 		}
 	case *meta.Exchange:
 		if c.Deleted() {
 			r.builder.DeleteExchange(e.VHost, e.Name)
+			r.broker.guards.drop(e)
 		} else {
 			r.putExchange(e)
 		}
@@ -68,6 +70,7 @@ func (r *routes) putExchange(x *meta.Exchange) {
 		return
 	}
 	r.setAlternate(x)
+	r.note(r.builder.SetGuard(x.VHost, x.Name, r.broker.guards.of(x)))
 }
 
 func (r *routes) setAlternate(x *meta.Exchange) {

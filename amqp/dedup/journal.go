@@ -51,7 +51,8 @@ func (r *record) entries() int { return int(r.desc.Size) / entryLen }
 
 // NewJournal returns the journal of the queue id, and puts what the log holds of it into w. That is nil for a new queue.
 func NewJournal(id uint64, w *Window, states []block.State, now int64) *Journal {
-	j := &Journal{id: id}
+	// Names are not used again, not even by the next journal of the same id.
+	j := &Journal{id: id, next: uint64(now) << 20}
 	type recovered struct {
 		Entry
 		from int

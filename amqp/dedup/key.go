@@ -9,7 +9,8 @@ import (
 
 // Bounds of a window.
 const (
-	// DefaultSize is the number of messages to remember unless another one is set. A full window takes some 70 bytes for each.
+	// DefaultSize is the number of messages to remember unless another one is set. A full window takes some 130 bytes of memory for
+	// each at most, and one that never fills only what it needs.
 	DefaultSize = 100_000
 	// MaxSize bounds the number of messages to remember.
 	MaxSize = 10_000_000

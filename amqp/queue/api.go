@@ -65,6 +65,8 @@ type Publication struct {
 	Seqs []uint64
 	// Source is what removes the records from where they come from. It is stored in one transaction with them if they are stored.
 	Source []*block.Op
+	// Letters says that the publisher keeps the records until Batch is done. A queue that was stopped never counts Batch down then.
+	Letters bool
 	// Flow gets the block's size back once the queue no longer holds it against the publisher. May be nil.
 	Flow Flow
 

@@ -33,6 +33,20 @@ func (b *bitset) setRange(lo, hi, n uint32) uint32 {
 	return added
 }
 
+// clearRange takes [lo, hi] out.
+func (b bitset) clearRange(lo, hi uint32) {
+	for w := lo >> 6; w <= hi>>6 && int(w) < len(b); w++ {
+		mask := ^uint64(0)
+		if w == lo>>6 {
+			mask &= ^uint64(0) << (lo & 63)
+		}
+		if w == hi>>6 {
+			mask &= ^uint64(0) >> (63 - hi&63)
+		}
+		b[w] &^= mask
+	}
+}
+
 // countRange returns how many of [lo, hi] are in the set.
 func (b bitset) countRange(lo, hi uint32) uint32 {
 	var n uint32

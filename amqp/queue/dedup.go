@@ -60,18 +60,6 @@ func newSeen(o *Options) *seen {
 	return d
 }
 
-// admit takes out of p what the queue has had before, and what it has no room for. It returns false if nothing is left.
-func (d *seen) admit(q *Queue, p *Publication) bool {
-	now := d.now()
-	if q.set.Overflow != DropHead && q.limited() {
-		// A repetition needs no room. What is refused must not be remembered.
-		if !d.filter(q, p, now, false) || !q.admit(p) {
-			return false
-		}
-	}
-	return d.filter(q, p, now, true)
-}
-
 // filter takes out of p what is known, and remembers the rest if it should. It returns false if nothing is left.
 func (d *seen) filter(q *Queue, p *Publication, now int64, remember bool) bool {
 	b := &p.Block

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/deadletter"
@@ -91,6 +92,21 @@ type dueRecord struct {
 // expireDue gives up what is due, in the order of the deadlines, and loads what is about to be. A block that is not in memory yet
 // holds up everything that is due later than its first record.
 func (q *Queue) expireDue(now int64) {
+	if q.draining {
+		return
+	}
+	q.lookedAt, q.expiring = now, true
+	q.giveUpDue(now)
+	q.expiring = false
+	for i, b := range q.unpaged {
+		q.pageOut(b)
+		q.unpaged[i] = nil
+	}
+	q.unpaged = q.unpaged[:0]
+}
+
+// giveUpDue is the work of expireDue, during which no block is paged out.
+func (q *Queue) giveUpDue(now int64) {
 	var here []*memBlock
 	var missing *memBlock // the first of them
 	q.deadlines.upTo(0, now+readLead, func(b *memBlock) {
@@ -109,8 +125,10 @@ func (q *Queue) expireDue(now int64) {
 		if q.heldUp = missing.minDeadline <= now; q.heldUp {
 			limit = missing.minDeadline - 1
 		}
-		if !missing.lane.loading {
-			missing.lane.startLoad(missing)
+		// What is due keeps its place in memory only for a moment, so just the reading ahead needs room.
+		stored, _ := q.mem.share()
+		if !missing.lane.loading && (q.heldUp || q.resident <= stored) {
+			missing.lane.startLoad(missing, aheadBlocks)
 		}
 	}
 	var due []dueRecord
@@ -176,8 +194,8 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 	slices.SortStableFunc(moving, func(a, b dueRecord) int {
 		return cmp.Compare(delayLane(a.deadline, now), delayLane(b.deadline, now))
 	})
-	d := &dying{blk: b}
-	batch := &Batch{First: 1, Last: 1, Complete: func(*Batch) { q.post(&item{fn: func() { q.died([]*dying{d}) }}) }}
+	var all, part []run
+	batch := &Batch{First: 1, Last: 1, Complete: func(*Batch) { q.post(&item{fn: func() { q.died(all) }}) }}
 	batch.Add()
 	var pubs []*Publication
 	var lanes []*lane
@@ -195,13 +213,15 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 			continue
 		}
 		pubs[len(pubs)-1].Block.Append(&r)
-		d.gone.setRange(m.i, m.i, b.count)
+		part = append(part, run{b, m.i, m.i})
 		if k+1 == len(moving) || q.lanes[delayLane(moving[k+1].deadline, now)] != to {
-			// Ops of a queue take effect in order, so what removes these records may remove those that moved before them again.
-			pubs[len(pubs)-1].Source = q.removal(d)
+			pubs[len(pubs)-1].Source = q.removal(part)
+			all, part = append(all, part...), nil
 		}
 	}
-	q.vanish(d)
+	for _, r := range all {
+		q.vanish(r)
+	}
 	for k, p := range pubs {
 		if p.Block.Count == 0 {
 			batch.Done()
@@ -210,4 +230,25 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 		q.append(lanes[k], p)
 	}
 	batch.Done()
+}
+
+// drainTime bounds how long drain waits.
+const drainTime = 5 * time.Second
+
+// drain lets nothing more become due, and waits until what was given up is safe elsewhere, so that the log will not bring it back.
+func (q *Queue) drain() {
+	drained := make(chan struct{})
+	q.post(&item{fn: func() {
+		if q.draining = true; q.dyingN == 0 || q.state == stateGone || q.state == stateStopped {
+			close(drained)
+			return
+		}
+		q.drained = drained
+	}})
+	limit := time.NewTimer(drainTime)
+	defer limit.Stop()
+	select {
+	case <-drained:
+	case <-limit.C:
+	}
 }

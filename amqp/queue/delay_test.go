@@ -131,6 +131,8 @@ func TestDelays(t *testing.T) {
 		d.open(nil)
 		d.publish(0, 2000, func() int64 { return 1 + rand.Int64N(1<<(10+rand.IntN(22))) })
 		d.publish(2000, 500, func() int64 { return 100_000 })
+		// More than are given up at a time, all over many blocks.
+		d.publish(2500, 3000, func() int64 { return start + 40_000 + rand.Int64N(50) - d.now })
 		var resident int64
 		for steps := 0; len(d.pending) > 0; steps++ {
 			if steps > 50_000 {
@@ -155,6 +157,21 @@ func TestDelays(t *testing.T) {
 		}
 		d.q.Stop()
 	}
+}
+
+// TestPagingWhileDue checks that blocks stay in memory while what is due in them is given up in steps, however short memory is.
+func TestPagingWhileDue(t *testing.T) {
+	start := time.Now().Add(time.Hour).UnixMilli()
+	d := &delays{t: t, log: newScriptLog(), memory: NewMemory(0, 0), now: start, pending: make(map[uint64]int64)}
+	d.open(nil)
+	d.publish(0, 3000, func() int64 { return start + 40_000 + rand.Int64N(50) - d.now })
+	d.q.call(func() { d.memory.PerQueue = 0 })
+	d.now = start + 40_100
+	d.turn()
+	if len(d.pending) > 0 {
+		t.Errorf("%d messages did not come", len(d.pending))
+	}
+	d.q.Stop()
 }
 
 // TestDelaysAreDue checks with the real clock that messages come when they are due, those without a delay at once.

@@ -91,7 +91,21 @@ func (l *lane) take(c *Consumer, n int) (got int) {
 // takeRequeued takes from the lowest requeued range. ok is false when it has to wait for its block.
 func (l *lane) takeRequeued(c *Consumer, n int) (k int, ok bool) {
 	r := l.requeued.popRun(n)
-	b := l.idx.at(l.idx.find(r.First))
+	at := l.idx.find(r.First)
+	if at == l.idx.len() || l.idx.at(at).base > r.Last {
+		return 0, true // expired or lost, and forgotten
+	}
+	b := l.idx.at(at)
+	r.First = max(r.First, b.base)
+	for b.goneN > 0 && r.First <= r.Last && r.First < b.end() && (b.dead || b.gone.has(uint32(r.First-b.base))) {
+		r.First++
+	}
+	if r.First > r.Last || r.First == b.end() {
+		if r.First <= r.Last {
+			l.requeued.push(r)
+		}
+		return 0, true
+	}
 	if !b.resident() {
 		l.requeued.push(r)
 		l.load(b)
@@ -102,13 +116,14 @@ func (l *lane) takeRequeued(c *Consumer, n int) (k int, ok bool) {
 	count := b.failures[i]
 	k = 1
 	for k < n && r.First+uint64(k) <= min(r.Last, b.end()-1) && l.q.wasDelivered(b, i+uint32(k)) == again &&
-		b.failures[i+uint32(k)] == count {
+		b.failures[i+uint32(k)] == count && (b.goneN == 0 || !b.gone.has(i+uint32(k))) {
 		k++
 	}
 	if rest := r.First + uint64(k); rest <= r.Last {
 		l.requeued.push(Range{rest, r.Last})
 	}
 	pos := b.position(i)
+	b.back.clearRange(i, i+uint32(k)-1)
 	l.emit(c, b, i, k, pos, runLen(b, pos, k), again, count)
 	if l.requeued.empty() || l.requeued[0].First >= b.end() {
 		l.q.pageOut(b)

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -87,77 +89,144 @@ func (q *Queue) stamp(b *block.Block) {
 
 // watch notes that b has a record that expires at deadline, 0 for none.
 func (q *Queue) watch(b *memBlock, deadline int64) {
-	if deadline != 0 && q.opts.Delays {
-		deadline = b.lane.lookAt(deadline)
+	if deadline != 0 {
+		b.mayExpire, b.timed = true, nil
+		if q.opts.Delays {
+			deadline = b.lane.lookAt(deadline)
+		}
 	}
-	b.mayExpire = b.mayExpire || deadline != 0
 	if deadline != 0 && !b.dead && (b.minDeadline == 0 || deadline < b.minDeadline) {
 		q.deadlines.set(b, deadline)
 	}
 }
 
-// expire gives up the ready messages whose deadline is at or before now.
-func (q *Queue) expire(now int64) {
+// expire gives up the ready messages whose deadline is at or before limit. Messages with no time at all are kept until consumers
+// had a chance to get them (SEMANTICS 6.3).
+func (q *Queue) expire(limit int64) {
 	if q.opts.Delays {
-		q.expireDue(now)
+		q.expireDue(limit)
 		return
 	}
-	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= now {
+	for len(q.deadlines) > 0 && q.deadlines[0].minDeadline <= limit {
 		b := q.deadlines[0]
-		if !b.resident() {
-			if !b.lane.loading {
-				b.lane.startLoad(b)
+		if b.resident() {
+			q.expireIn(b, limit)
+			if b.minDeadline == 0 || b.minDeadline > limit+1 { // else it is needed again at once
+				q.pageOut(b)
 			}
-			return // again when it is here
+			continue
 		}
-		q.expireIn(b, now)
+		q.deadlines.set(b, 0)
+		if !b.overdue {
+			b.overdue = true
+			q.overdue = append(q.overdue, b)
+		}
 	}
+	for len(q.overdue) > 0 {
+		b := q.overdue[0]
+		if b.overdue && !b.dead {
+			if !b.lane.loading {
+				b.lane.startLoad(b, 1)
+			}
+			return // its arrival wakes the runner
+		}
+		q.overdue[0] = nil
+		q.overdue = q.overdue[1:]
+	}
+	q.overdue = nil
 }
 
-// expireIn gives up what is due in b, and finds its next deadline. Unacknowledged messages do not count: requeueing looks at
-// theirs.
-func (q *Queue) expireIn(b *memBlock, now int64) {
-	l := b.lane
-	var runs []run
-	next := int64(0)
+// timed is a record that expires.
+type timed struct {
+	deadline int64
+	index    uint32
+}
+
+// findTimed lists the records of b that may expire, by deadline, so that blocks with many different deadlines are not searched
+// at each of them. The list is kept until a record is added to it.
+func (b *memBlock) findTimed() {
 	pos := 0
 	for i := uint32(0); i < b.count; i++ {
 		r := b.buf[pos:]
 		pos += block.RecordLen(r)
-		d := block.DeadlineOf(r)
-		if d == 0 || b.gone.has(i) || b.goneN == b.count {
-			continue
-		}
-		if d > now {
-			if (next == 0 || d < next) && l.isReady(b, i) {
-				next = d
+		if d := block.DeadlineOf(r); d != 0 && !b.gone.has(i) && b.lane.isReady(b, i) {
+			if d == block.ArrivedOf(r) {
+				b.immediate = true
 			}
-			continue
+			b.timed = append(b.timed, timed{d, i})
 		}
-		if !l.isReady(b, i) {
-			continue
+	}
+	slices.SortFunc(b.timed, func(x, y timed) int { return cmp.Compare(x.deadline, y.deadline) })
+}
+
+// expireIn gives up what is due in b, and finds its next deadline. Unacknowledged messages do not count: requeueing looks at
+// theirs.
+func (q *Queue) expireIn(b *memBlock, limit int64) {
+	l := b.lane
+	if b.timed == nil {
+		b.findTimed()
+	}
+	var due []uint32
+	var later []timed
+	n := 0
+	for n < len(b.timed) && b.timed[n].deadline <= limit {
+		t := b.timed[n]
+		n++
+		switch {
+		case b.gone.has(t.index) || !l.isReady(b, t.index):
+		case b.immediate && b.base+uint64(t.index) >= l.offered && b.hasNoTime(t.index):
+			later = append(later, t)
+		default:
+			due = append(due, t.index)
 		}
-		l.unready(b, i, 1)
-		l.requeued.remove(b.base + uint64(i))
+	}
+	if b.timed = b.timed[n:]; len(later) > 0 {
+		b.timed = append(later, b.timed...)
+	}
+	switch {
+	case len(later) > 0:
+		q.deadlines.set(b, limit+1)
+	case len(b.timed) > 0:
+		q.deadlines.set(b, b.timed[0].deadline)
+	default:
+		b.timed = nil
+		q.deadlines.set(b, 0)
+	}
+	slices.Sort(due)
+	var runs []run
+	for _, i := range due {
 		if n := len(runs); n > 0 && runs[n-1].hi+1 == i {
 			runs[n-1].hi = i
 		} else {
 			runs = append(runs, run{b, i, i})
 		}
 	}
-	q.deadlines.set(b, next)
+	for _, r := range runs {
+		l.unready(b, r.lo, int(r.hi-r.lo+1))
+	}
+	if l.ready == 0 {
+		l.requeued = nil
+	}
 	q.giveUp(deadletter.Expired, runs)
 }
 
-// isReady reports whether record i of b, which is not gone, waits for a consumer.
-func (l *lane) isReady(b *memBlock, i uint32) bool {
-	off := b.base + uint64(i)
-	return off >= l.curOff || l.requeued.has(off)
+// hasNoTime reports whether record i expires at its arrival.
+func (b *memBlock) hasNoTime(i uint32) bool {
+	r := b.buf[b.position(i):]
+	return block.DeadlineOf(r) == block.ArrivedOf(r)
 }
+
+// isReady reports whether record i of b, which is not gone and has a deadline, waits for a consumer.
+func (l *lane) isReady(b *memBlock, i uint32) bool {
+	return b.base+uint64(i) >= l.curOff || b.back.has(i)
+}
+
+// maxAlarm bounds the time that the timer runs, in milliseconds.
+const maxAlarm = 1 << 30
 
 // arm sets the timer to the next deadline.
 func (q *Queue) arm(now int64) {
-	if len(q.deadlines) == 0 {
+	if len(q.deadlines) == 0 || q.draining {
 		return
 	}
 	at := q.deadlines[0].minDeadline
@@ -167,6 +236,7 @@ func (q *Queue) arm(now int64) {
 	if at <= now && (q.heldUp || !q.deadlines[0].resident()) {
 		return // its arrival in memory wakes the runner
 	}
+	at = min(at, now+maxAlarm)
 	if q.alarmAt != 0 && q.alarmAt <= at && q.alarmAt > now {
 		return
 	}

@@ -1,31 +1,49 @@
 package queue
 
 import (
-	"slices"
-
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/deadletter"
 )
 
 // Letters are messages that the queue gives up, on their way to the dead-letter exchange. They are gone from the queue, but the
-// log keeps them until Done, or until Source is stored together with them.
+// log keeps them until Done, or until what Source returns is stored together with them.
 type Letters struct {
 	Reason  deadletter.Reason
 	Records []Letter
-	// Source removes them from this queue's log. It may be given to one Publication, if that alone makes them safe.
-	Source []*block.Op
 	// Done must be called once, from any goroutine, when the letters are safe elsewhere, or nobody wants them. It never blocks.
 	Done func()
+
+	queue *Queue
+	at    []run // of each of Records
+}
+
+// Source returns what removes the given ones of Records, by ascending index, from the queue's log: for the Publication that alone
+// makes them safe. It must only be called while Options.DeadLetter runs.
+func (l *Letters) Source(indexes []int) (ops []*block.Op) {
+	if l.queue == nil {
+		return nil
+	}
+	var runs []run // in one block
+	for _, i := range indexes {
+		r := l.at[i]
+		switch n := len(runs); {
+		case n > 0 && runs[n-1].blk != r.blk:
+			ops = append(ops, l.queue.removal(runs)...)
+			runs = []run{r}
+		case n > 0 && runs[n-1].hi+1 == r.lo:
+			runs[n-1].hi = r.hi
+		default:
+			runs = append(runs, r)
+		}
+	}
+	if len(runs) > 0 {
+		ops = append(ops, l.queue.removal(runs)...)
+	}
+	return ops
 }
 
 // Letter is one encoded record; see block.Parse. Its bytes stay valid and unchanged.
 type Letter struct{ Record, Tail []byte }
-
-// dying is records of one block that are on their way to the dead-letter exchange.
-type dying struct {
-	blk  *memBlock
-	gone bitset
-}
 
 // run is the records [lo, hi] of a block.
 type run struct {
@@ -47,54 +65,37 @@ func (q *Queue) giveUp(reason deadletter.Reason, runs []run) {
 		}
 		return
 	}
-	l := &Letters{Reason: reason}
-	var list []*dying
-	of := make(map[*memBlock]*dying)
+	l := &Letters{Reason: reason, queue: q}
 	for _, r := range runs {
-		d := of[r.blk]
-		if d == nil {
-			d = &dying{blk: r.blk}
-			list = append(list, d)
-			of[r.blk] = d
-		}
 		pos := r.blk.position(r.lo)
 		for i := r.lo; i <= r.hi; i++ {
 			n := block.RecordLen(r.blk.buf[pos:])
 			end := min(pos+n, len(r.blk.buf))
 			l.Records = append(l.Records, Letter{r.blk.buf[pos:end:end], r.blk.tail})
+			l.at = append(l.at, run{r.blk, i, i})
 			pos += n
 		}
-		d.gone.setRange(r.lo, r.hi, r.blk.count)
+		q.vanish(r)
 	}
-	for _, d := range list {
-		l.Source = append(l.Source, q.removal(d)...)
-		q.vanish(d)
-	}
-	l.Done = func() { q.post(&item{fn: func() { q.died(list) }}) }
+	l.Done = func() { q.post(&item{fn: func() { q.died(runs) }}) }
 	q.opts.DeadLetter(l)
 }
 
-// removal returns the ops that make the records of d gone in the log, and nothing else that is still on its way.
-func (q *Queue) removal(d *dying) (ops []*block.Op) {
-	b := d.blk
+// removal returns the ops that make runs, which are in one block, gone in the log.
+func (q *Queue) removal(runs []run) (ops []*block.Op) {
+	b := runs[0].blk
 	for _, s := range b.segs {
-		if d.gone.countRange(s.first, s.first+s.n-1) == 0 {
+		var gone bitset
+		for _, r := range runs {
+			lo, hi := max(r.lo, s.first), min(r.hi, s.first+s.n-1)
+			if lo <= hi {
+				gone.setRange(lo-s.first, hi-s.first, s.n)
+			}
+		}
+		if gone == nil {
 			continue
 		}
-		gone := b.gone.slice(s.first, s.n)
-		for _, o := range b.dying {
-			for i := range s.n {
-				if o.gone.has(s.first + i) {
-					gone[i>>6] &^= 1 << (i & 63)
-				}
-			}
-		}
-		for i := range s.n {
-			if d.gone.has(s.first + i) {
-				gone[i>>6] |= 1 << (i & 63)
-			}
-		}
-		ops = append(ops, &block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: b.appendFailures(gone, s), Lazy: true})
+		ops = append(ops, &q.tell(s, gone).op)
 		s.marked = true
 		if b.open == s { // its description must not change any more
 			s.close()
@@ -104,53 +105,71 @@ func (q *Queue) removal(d *dying) (ops []*block.Op) {
 	return ops
 }
 
-// vanish takes the records of d out of the queue, without a trace in the log so far.
-func (q *Queue) vanish(d *dying) {
-	b := d.blk
-	b.dying = append(b.dying, d)
-	for i := range b.count {
-		if d.gone.has(i) {
-			b.goneN += b.gone.setRange(i, i, b.count)
-		}
-	}
-	if b == b.lane.tail {
-		b.lane.seal()
-	}
+// vanish takes the records of r out of the queue, without a trace in the log so far.
+func (q *Queue) vanish(r run) {
+	b := r.blk
+	b.goneN += b.gone.setRange(r.lo, r.hi, b.count)
+	b.dying.setRange(r.lo, r.hi, b.count)
+	b.dyingN += int(r.hi - r.lo + 1)
+	q.dyingN++
 }
 
 // died is called when the records are safe elsewhere.
-func (q *Queue) died(list []*dying) {
-	for _, d := range list {
-		b := d.blk
-		b.dying = slices.DeleteFunc(b.dying, func(o *dying) bool { return o == d })
-		if b.dead || q.state == stateGone || q.state == stateStopped {
+func (q *Queue) died(runs []run) {
+	if q.dyingN -= len(runs); q.dyingN == 0 && q.drained != nil {
+		close(q.drained)
+		q.drained = nil
+	}
+	if q.state == stateGone || q.state == stateStopped {
+		return
+	}
+	for _, r := range runs {
+		b := r.blk
+		b.dying.clearRange(r.lo, r.hi)
+		b.dyingN -= int(r.hi - r.lo + 1)
+		if b.dyingN > 0 {
+			q.markDirty(b)
 			continue
 		}
-		if b.goneN == b.count && len(b.dying) == 0 {
+		b.dying = nil
+		if b.goneN == b.count {
 			q.bury(b)
-		} else {
-			q.markDirty(b)
+			continue
 		}
+		q.markDirty(b)
+		q.merge(b)
+		q.pageOut(b)
 	}
 }
 
-// rejected gives up what a consumer does not want.
-func (q *Queue) rejected(r Range) {
+// drop is records that wait to be given up.
+type drop struct {
+	Range
+	reason deadletter.Reason
+}
+
+// drop gives up r, which is neither ready nor unacknowledged any more: at once if nobody wants to see it, else when it is in
+// memory.
+func (q *Queue) drop(r Range, reason deadletter.Reason) {
 	if !q.set.DeadLetters {
 		q.of(r.First).eachBlock(r, q.settleIn)
 		return
 	}
-	q.drops = append(q.drops, r)
+	if n := len(q.drops); n > 0 && q.drops[n-1].reason == reason && q.drops[n-1].Last+1 == r.First {
+		q.drops[n-1].Last = r.Last
+		return
+	}
+	q.drops = append(q.drops, drop{r, reason})
 }
 
-// serveDrops dead-letters what was rejected, as far as it is in memory.
+// serveDrops gives up what waits for it, as far as it is in memory.
 func (q *Queue) serveDrops() {
 	for len(q.drops) > 0 {
-		r := q.drops[0]
-		l := q.of(r.First)
+		d := q.drops[0]
+		l := q.of(d.First)
 		var runs []run
 		var missing *memBlock
-		l.eachLive(r, func(b *memBlock, lo, hi uint32) {
+		l.eachLive(d.Range, func(b *memBlock, lo, hi uint32) {
 			switch {
 			case missing != nil:
 			case b.resident() || !q.set.DeadLetters:
@@ -159,14 +178,16 @@ func (q *Queue) serveDrops() {
 				missing = b
 			}
 		})
-		if missing == nil {
-			q.drops = q.drops[1:]
-		} else if len(runs) > 0 {
-			q.drops[0].First = missing.base
-		}
-		q.giveUp(deadletter.Rejected, runs)
 		if missing != nil {
-			l.load(missing)
+			q.drops[0].First = max(d.First, missing.base)
+		} else {
+			q.drops = q.drops[1:]
+		}
+		q.giveUp(d.reason, runs)
+		if missing != nil {
+			if !l.loading {
+				l.startLoad(missing, 1)
+			}
 			return
 		}
 	}

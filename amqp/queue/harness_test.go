@@ -207,8 +207,11 @@ func (l *scriptLog) recovered(clean bool) *block.Recovered {
 				if block.FlagsOf(records)&block.Persistent == 0 {
 					bits.setRange(j, j, d.Count)
 				}
-				records = records[block.RecordLen(records):]
+				records = records[min(len(records), block.RecordLen(records)):]
 			}
+		}
+		if g := l.gone[d.Base]; len(g) > len(bits) { // failed deliveries
+			bits = append(bits, g[len(bits):]...)
 		}
 		r.Gone[d.Base] = bits
 	}
@@ -232,8 +235,11 @@ func settled(q *Queue) {
 	for {
 		n := -1
 		q.call(func() {
-			if !q.lanes[0].loading {
-				n = q.loaded
+			n = q.loaded
+			for _, l := range q.lanes {
+				if l.loading {
+					n = -1
+				}
 			}
 		})
 		if n >= 0 && n == last {

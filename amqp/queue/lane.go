@@ -17,6 +17,7 @@ type lane struct {
 	cur      *memBlock
 	curPos   int
 	requeued rangeHeap // delivered before, ready again; all below curOff
+	offered  uint64    // consumers had the chance to get messages below; kept while there are deadlines
 }
 
 const (

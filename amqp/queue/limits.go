@@ -15,21 +15,31 @@ func (q *Queue) full(extra int, bytes int64) bool {
 
 func (q *Queue) limited() bool { return q.set.MaxLength >= 0 || q.set.MaxBytes >= 0 }
 
-// admit takes out of p what the queue has no room for, if it refuses new messages then. It returns false if nothing is left.
-func (q *Queue) admit(p *Publication) bool {
-	if q.set.Overflow == DropHead || !q.limited() || !q.full(p.Block.Count, p.Block.Bodies) {
-		return true
+// refuses reports whether a full queue refuses new messages.
+func (q *Queue) refuses() bool { return q.limited() && q.set.Overflow != DropHead }
+
+// admit takes in of p what the queue has room for, and refuses the rest. Consumers may make room meanwhile.
+func (q *Queue) admit(p *Publication) {
+	if len(q.deadlines) > 0 {
+		q.expire(q.opts.Now() - 1)
 	}
-	q.dispatch() // consumers may take some of what is there
-	if !q.full(p.Block.Count, p.Block.Bodies) {
-		return true
-	}
+	q.dispatch()
 	b := &p.Block
-	var kept, refused block.Block
-	var seqs []uint64 // of kept
+	if !q.full(b.Count, b.Bodies) {
+		q.accept(p)
+		return
+	}
+	kept := &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}
+	acceptKept := func() {
+		if p.Batch != nil {
+			p.Batch.Add()
+		}
+		q.accept(kept)
+		kept = &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}
+	}
 	var letters []Letter
 	var rec block.Record
-	pos := 0
+	refused, pos := 0, 0 // bytes
 	for i := range b.Count {
 		n, err := block.Parse(b.Records[pos:], b.Tail, &rec)
 		if err != nil {
@@ -37,30 +47,36 @@ func (q *Queue) admit(p *Publication) bool {
 		}
 		raw := b.Records[pos:min(pos+n, len(b.Records))]
 		pos += n
-		if !q.full(kept.Count+1, kept.Bodies+int64(len(rec.Body))) {
-			kept.Append(&rec)
+		if kept.Block.Count > 0 && q.full(kept.Block.Count+1, kept.Block.Bodies+int64(len(rec.Body))) {
+			acceptKept()
+			q.dispatch()
+		}
+		if !q.full(kept.Block.Count+1, kept.Block.Bodies+int64(len(rec.Body))) {
+			kept.Block.Append(&rec)
 			if p.Batch != nil {
-				seqs = append(seqs, p.seq(i))
+				kept.Seqs = append(kept.Seqs, p.seq(i))
 			}
 			continue
 		}
-		refused.Count++
+		refused += n
 		if p.Batch != nil {
 			p.Batch.Refuse(p.seq(i))
 		}
 		letters = append(letters, Letter{slices.Clone(raw), b.Tail})
 	}
-	if p.Flow != nil {
-		p.Flow.Done(b.Size() - kept.Size())
+	if kept.Block.Count > 0 {
+		kept.Source = p.Source
+		acceptKept()
 	}
-	p.Block, p.Seqs = kept, seqs
-	if q.set.Overflow == RejectPublishDLX && q.set.DeadLetters && q.opts.DeadLetter != nil {
+	if p.Flow != nil && refused > 0 {
+		p.Flow.Done(refused)
+	}
+	if len(letters) > 0 && q.set.Overflow == RejectPublishDLX && q.set.DeadLetters && q.opts.DeadLetter != nil {
 		q.opts.DeadLetter(&Letters{Reason: deadletter.MaxLen, Records: letters, Done: func() {}})
 	}
-	if kept.Count == 0 && p.Batch != nil {
-		p.Batch.Done()
+	if p.Batch != nil {
+		p.Batch.Done() // what was kept was counted on its own
 	}
-	return kept.Count > 0
 }
 
 // seq returns the publish sequence number of record i.
@@ -73,21 +89,21 @@ func (p *Publication) seq(i int) uint64 {
 
 // enforce gives up messages from the head until the queue is within its limits.
 func (q *Queue) enforce() {
-	if !q.limited() || q.set.Overflow != DropHead {
+	if !q.limited() || q.set.Overflow != DropHead || !q.full(0, 0) {
 		return
 	}
 	q.stalled = false
 	for q.readyN > 0 && q.full(0, 0) && !q.stalled {
-		n := 1
-		if q.set.MaxLength >= 0 {
-			n = max(1, q.readyN-int(q.set.MaxLength))
-		}
-		if q.set.MaxBytes >= 0 {
-			n = 1 // bodies differ
-		}
 		var c Consumer
-		if q.take(&c, n) == 0 {
-			return
+		q.pinned = true // what is given up must be in memory
+		for q.readyN > 0 && q.full(0, 0) {
+			n := 1
+			if q.set.MaxBytes < 0 { // else bodies differ
+				n = q.readyN - int(q.set.MaxLength)
+			}
+			if q.take(&c, n) == 0 {
+				break
+			}
 		}
 		var runs []run
 		for _, p := range c.batch {
@@ -97,5 +113,12 @@ func (q *Queue) enforce() {
 			})
 		}
 		q.giveUp(deadletter.MaxLen, runs)
+		q.pinned = false
+		for _, r := range runs {
+			q.pageOut(r.blk)
+		}
+		if len(runs) == 0 {
+			return
+		}
 	}
 }

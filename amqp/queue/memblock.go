@@ -31,8 +31,15 @@ type memBlock struct {
 	// in the queue's deadline heap, from 1.
 	minDeadline int64
 	heapAt      int
-	mayExpire   bool     // some record has a deadline
-	dying       []*dying // records given up that are not yet safe elsewhere; they are gone from here on, but not in the log
+	mayExpire   bool    // some record has a deadline
+	back        bitset  // requeued and ready; kept only if mayExpire
+	timed       []timed // records that may expire, by deadline; nil: not known
+	immediate   bool    // one of them may expire at its arrival
+	overdue     bool    // to be looked at when it is in memory, see Queue.overdue
+	// dying is the records, dyingN of them, that were given up and are not yet safe elsewhere. They are gone here, but not in the
+	// log.
+	dying  bitset
+	dyingN int
 
 	persistent uint32 // records that must survive a restart
 	segs       []*segment

@@ -17,7 +17,11 @@ const (
 // pageOut drops b from memory if the queue is over its share and the log has b, or writes b out so that it can be dropped.
 // Blocks that consumers will need next stay.
 func (q *Queue) pageOut(b *memBlock) {
-	if !b.sealed || b.dead || !b.resident() {
+	if q.expiring {
+		q.unpaged = append(q.unpaged, b)
+		return
+	}
+	if !b.sealed || b.dead || !b.resident() || q.pinned {
 		return
 	}
 	stored, unstored := q.mem.share()
@@ -36,7 +40,7 @@ func (q *Queue) pageOut(b *memBlock) {
 // near reports whether b is the block of the next fresh message or among those read ahead.
 func (l *lane) near(b *memBlock) bool {
 	if l.q.opts.Delays {
-		return false // nobody consumes
+		return b.minDeadline != 0 && b.minDeadline <= l.q.lookedAt+readLead
 	}
 	if b == l.cur && l.curOff < b.end() {
 		return true
@@ -79,7 +83,7 @@ func (l *lane) readAhead(b *memBlock) {
 	i := l.idx.find(b.base)
 	for j := i; j < min(i+aheadBlocks/2, l.idx.len()); j++ {
 		if n := l.idx.at(j); n.missing() {
-			l.startLoad(n)
+			l.startLoad(n, aheadBlocks)
 			return
 		}
 	}
@@ -89,16 +93,16 @@ func (l *lane) readAhead(b *memBlock) {
 func (l *lane) load(b *memBlock) {
 	l.q.stalled = true
 	if !l.loading {
-		l.startLoad(b)
+		l.startLoad(b, aheadBlocks)
 	}
 }
 
-// startLoad loads b and the blocks behind it that are next in line.
-func (l *lane) startLoad(b *memBlock) {
+// startLoad loads b and the blocks behind it that are next in line, at most n blocks.
+func (l *lane) startLoad(b *memBlock, n int) {
 	var jobs []*loadJob
 	bytes := 0
 	i := l.idx.find(b.base)
-	for last := min(i+aheadBlocks, l.idx.len()); i < last && bytes < aheadBytes; i++ {
+	for last := min(i+n, l.idx.len()); i < last && bytes < aheadBytes; i++ {
 		n := l.idx.at(i)
 		if !n.missing() || n != b && n.end() <= l.curOff { // delivered and not settled: nobody asks for it
 			continue
@@ -149,7 +153,11 @@ func (q *Queue) blockLoaded(j *loadJob) {
 	b.buf = j.buf
 	if b.buf != nil {
 		q.account(int64(b.size))
+		if b.overdue {
+			q.deadlines.set(b, 1) // looked at before the next delivery
+		}
 	}
+	b.overdue = false
 	if j.damage == nil {
 		return
 	}
@@ -180,7 +188,8 @@ func (l *lane) lose(b *memBlock, lo, hi uint32) {
 			keep.push(r)
 			continue
 		}
-		l.count(-int(min(r.Last, last) - max(r.First, first) + 1))
+		from, to := uint32(max(r.First, first)-b.base), uint32(min(r.Last, last)-b.base)
+		l.count(-int(to - from + 1 - b.gone.countRange(from, to)))
 		if r.First < first {
 			keep.push(Range{r.First, first - 1})
 		}
@@ -190,4 +199,5 @@ func (l *lane) lose(b *memBlock, lo, hi uint32) {
 	}
 	l.requeued = keep
 	l.q.settleIn(b, lo, hi)
+	l.q.countReadyBytes()
 }

@@ -74,7 +74,7 @@ const maxSegments = 64
 // merge replaces the stored segments of b by one when there are many of them, so that a backlog that came in slowly costs
 // the log no more than one that came in fast.
 func (q *Queue) merge(b *memBlock) {
-	if b.inflight > 0 || !b.resident() || b.tail != nil || len(b.dying) > 0 {
+	if b.inflight > 0 || !b.resident() || b.tail != nil || b.dyingN > 0 {
 		return
 	}
 	if len(b.segs) < maxSegments && (!b.sealed || len(b.segs) < 2 || b.lane.near(b)) {
@@ -106,8 +106,11 @@ func (q *Queue) merge(b *memBlock) {
 	b.segs = []*segment{s}
 	b.covered = n
 	b.inflight++
+	if gone := b.gone.slice(s.first, n); gone.countRange(0, n-1) > 0 || b.failed(s) {
+		s.with = []*block.Op{&q.tell(s, gone).op} // the replaced bitmaps go with their blocks
+		s.marked = true
+	}
 	s.submit(block.OpReplace, remove)
-	q.markDirty(b) // the replaced bitmaps go with their blocks
 }
 
 // The delivered mark. A crash forgets which messages were delivered and not acknowledged; they must come back with

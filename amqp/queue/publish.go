@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"time"
-
 	"github.com/brokerd/brokerd/amqp/block"
 )
 
@@ -10,6 +8,8 @@ import (
 func (q *Queue) publish(p *Publication) {
 	b := &p.Block
 	switch {
+	case q.state == stateStopped && p.Letters:
+		return // they stay where they are
 	case q.state == stateStopped:
 		w := p.waiter()
 		w.done(ErrGone)
@@ -19,20 +19,38 @@ func (q *Queue) publish(p *Publication) {
 		w.done(nil)
 		return
 	}
-	if q.seen != nil {
-		if !q.seen.admit(q, p) {
-			return
-		}
-	} else if !q.admit(p) {
+	if q.seen != nil && q.refuses() && !q.seen.filter(q, p, q.seen.now(), false) {
+		return // a repetition needs no room; what is refused must not be remembered
+	}
+	if q.refuses() && q.full(b.Count, b.Bodies) {
+		q.admit(p)
+	} else {
+		q.accept(p)
+	}
+}
+
+// accept takes in all of p.
+func (q *Queue) accept(p *Publication) {
+	if q.seen != nil && !q.seen.filter(q, p, q.seen.now(), true) {
 		return
 	}
-	q.stamp(b)
+	q.stamp(&p.Block)
 	if q.opts.Delays {
-		date(b)
+		date(&p.Block)
 	}
 	if len(q.lanes) == 1 {
 		q.append(q.lanes[0], p)
 		return
+	}
+	if len(p.Source) > 0 {
+		// What was published together with p before must not get to the log after Source, as it would as part of a segment of another
+		// lane; so p goes behind all that was submitted.
+		for _, l := range q.lanes {
+			if t := l.tail; t != nil && t.open != nil {
+				t.open.close()
+				t.open = nil
+			}
+		}
 	}
 	for _, part := range q.byLane(p) {
 		q.append(q.lanes[part.lane], part.pub)
@@ -84,10 +102,14 @@ func (q *Queue) byLane(p *Publication) []part {
 	b := &p.Block
 	now := int64(0)
 	if q.opts.Delays {
-		now = time.Now().UnixMilli()
+		now = q.opts.Now()
 	}
-	if b.Count == 1 {
-		return []part{{q.laneOf(b.Records, now), p}}
+	first, same := q.laneOf(b.Records, now), true
+	for pos := 0; same && b.Count > 1 && pos < len(b.Records); pos += block.RecordLen(b.Records[pos:]) {
+		same = q.laneOf(b.Records[pos:], now) == first
+	}
+	if same {
+		return []part{{first, p}}
 	}
 	var parts []part
 	at := make(map[int]int)
@@ -103,7 +125,7 @@ func (q *Queue) byLane(p *Publication) []part {
 		if !ok {
 			k = len(parts)
 			at[to] = k
-			parts = append(parts, part{to, &Publication{Batch: p.Batch, Flow: p.Flow}})
+			parts = append(parts, part{to, &Publication{Batch: p.Batch, Flow: p.Flow, Letters: p.Letters}})
 			if p.Batch != nil {
 				p.Batch.Add()
 			}
@@ -116,6 +138,12 @@ func (q *Queue) byLane(p *Publication) []part {
 			parts[k].pub.Seqs = append(parts[k].pub.Seqs, p.seq(i))
 		}
 	}
+	block.PutArena(b.Records)
+	last := len(parts) - 1 // they are submitted in this order, those with something to store
+	for last > 0 && parts[last].pub.Block.Persistent == 0 {
+		last--
+	}
+	parts[last].pub.Source = p.Source
 	if p.Batch != nil {
 		p.Batch.Done() // the parts were counted on their own
 	}

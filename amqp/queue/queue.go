@@ -42,7 +42,9 @@ type Options struct {
 	DeadLetter func(*Letters)
 	// OnExpired is called from the runner when the queue was unused for Settings.Expires. It must not block.
 	OnExpired func()
-	Logger    *slog.Logger
+	// Now is the clock, in Unix milliseconds; nil for the system's. Timers are always the system's: they only wake the queue.
+	Now    func() int64
+	Logger *slog.Logger
 }
 
 // Queue is a queue led by this node. See the package comment for its concurrency.
@@ -56,6 +58,8 @@ type Queue struct {
 	// ending tells loading goroutines, which loads counts, that nobody needs their blocks any more.
 	ending atomic.Bool
 	loads  sync.WaitGroup
+	// dropped tells the log that nothing more is to be written for the queue.
+	dropped atomic.Bool
 
 	// Everything below is the runner's.
 
@@ -67,12 +71,20 @@ type Queue struct {
 	countBytes bool // readyBytes is kept
 	readyBytes int64
 	deadlines  deadlines
-	heldUp     bool        // with Options.Delays: something is due that is not in memory
+	heldUp     bool          // with Options.Delays: something is due that is not in memory
+	dyingN     int           // dying in all blocks
+	draining   bool          // nothing is given up any more, see drain
+	drained    chan struct{} // closed when nothing is dying any more; nil: nobody waits
+	lookedAt   int64         // with Options.Delays: time of the last look at what is due, Unix milliseconds
+	expiring   bool          // that look is under way: blocks must stay in memory, unpaged are those that need not afterwards
+	unpaged    []*memBlock
 	alarm      *time.Timer // for the next deadline
 	alarmAt    int64
 	idle       *time.Timer // for the queue's own expiry
 	expires    atomic.Bool // Touch matters
-	drops      []Range     // rejected, to be dead-lettered
+	drops      []drop      // to be given up once they are in memory
+	overdue    []*memBlock // not in memory; some record may have expired
+	pinned     bool        // pageOut does nothing
 
 	seen *seen // what messages are compared with, nil to take all
 
@@ -120,6 +132,9 @@ func New(o Options) *Queue {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = func() int64 { return time.Now().UnixMilli() }
+	}
 	if o.Memory == nil {
 		o.Memory = NewMemory(0, 0)
 	}
@@ -134,15 +149,14 @@ func New(o Options) *Queue {
 	for i := range lanes {
 		q.lanes = append(q.lanes, newLane(q, i))
 	}
-	q.configure(o.Settings)
 	if o.Deduplication != nil {
 		q.seen = newSeen(&q.opts)
 	}
 	if r := o.Recovered; r != nil {
 		q.recover(r)
-		q.configure(o.Settings)
 	}
-	if len(q.deadlines) > 0 {
+	q.configure(o.Settings)
+	if len(q.deadlines) > 0 || q.limited() {
 		q.post(&item{fn: func() {}})
 	}
 	q.mem.queues.Store(q, struct{}{})
@@ -162,7 +176,6 @@ func (q *Queue) recover(r *block.Recovered) {
 		b.segs = []*segment{s}
 		if g := r.Gone[d.Base]; len(g) > 0 {
 			b.restore(g)
-			s.marked = true
 		}
 		l.idx.push(b)
 		l.count(int(b.live()))
@@ -268,13 +281,16 @@ func (q *Queue) settleDown() {
 	if q.state == stateOpen {
 		if len(q.deadlines) > 0 {
 			// Before deliveries, so that nothing expired is delivered; messages of this very millisecond have a chance first.
-			q.expire(time.Now().UnixMilli() - 1)
+			q.expire(q.opts.Now() - 1)
 		}
 		q.dispatch()
-		q.serveGets()
 		q.enforce()
-		if len(q.deadlines) > 0 {
-			now := time.Now().UnixMilli()
+		q.serveGets()
+		if len(q.deadlines)+len(q.overdue) > 0 {
+			for _, l := range q.lanes {
+				l.offered = l.next
+			}
+			now := q.opts.Now()
 			q.expire(now)
 			q.arm(now)
 		}
@@ -492,6 +508,7 @@ func (q *Queue) Resume() {
 	q.post(&item{fn: func() {
 		if q.state == statePrepared {
 			q.state = stateOpen
+			q.touch() // its time may have passed meanwhile
 			q.unpark()
 			if len(q.dirty) > 0 {
 				q.tick()
@@ -528,6 +545,7 @@ func (q *Queue) Drop() {
 		}
 		q.state = stateGone
 		q.ending.Store(true)
+		q.dropped.Store(true)
 		q.unpark()
 		q.failGets()
 		for _, c := range q.consumers {
@@ -559,7 +577,7 @@ func (q *Queue) release() {
 		q.lanes[i] = newLane(q, i)
 		q.lanes[i].next, q.lanes[i].curOff = l.next, l.next
 	}
-	q.dirty, q.deletes, q.undeleted, q.deadlines, q.drops = nil, nil, nil, nil, nil
+	q.dirty, q.deletes, q.undeleted, q.deadlines, q.drops, q.overdue = nil, nil, nil, nil, nil, nil
 	q.readyN, q.unackedN, q.readyBytes = 0, 0, 0
 	if q.alarm != nil {
 		q.alarm.Stop()
@@ -572,6 +590,9 @@ func (q *Queue) release() {
 // It returns when that is handed to the log (which is flushed by closing it) and nothing is being loaded from it any more.
 // Consumers are not told.
 func (q *Queue) Stop() {
+	if q.opts.Delays {
+		q.drain()
+	}
 	q.call(func() {
 		if q.state == stateGone || q.state == stateStopped {
 			return

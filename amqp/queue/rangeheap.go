@@ -1,6 +1,7 @@
 package queue
 
-// rangeHeap is the requeued offsets as disjoint ranges, lowest first (a binary heap by First).
+// rangeHeap is the requeued offsets as disjoint ranges, lowest first (a binary heap by First). Records that end otherwise than by
+// delivery stay in it, as a search would be slow: who pops a range skips what is gone.
 type rangeHeap []Range
 
 func (h rangeHeap) empty() bool { return len(h) == 0 }
@@ -52,36 +53,4 @@ func (h *rangeHeap) popRun(limit int) Range {
 		r.Last = h.pop().Last
 	}
 	return r
-}
-
-// has reports whether offset is in one of the ranges.
-func (h rangeHeap) has(offset uint64) bool {
-	for _, r := range h {
-		if offset >= r.First && offset <= r.Last {
-			return true
-		}
-	}
-	return false
-}
-
-// remove takes offset out.
-func (h *rangeHeap) remove(offset uint64) {
-	for i, r := range *h {
-		if offset < r.First || offset > r.Last {
-			continue
-		}
-		rest := append(rangeHeap(nil), (*h)[:i]...)
-		rest = append(rest, (*h)[i+1:]...)
-		if r.First < offset {
-			rest = append(rest, Range{r.First, offset - 1})
-		}
-		if offset < r.Last {
-			rest = append(rest, Range{offset + 1, r.Last})
-		}
-		*h = nil
-		for _, r := range rest {
-			h.push(r)
-		}
-		return
-	}
 }

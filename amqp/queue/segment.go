@@ -33,6 +33,7 @@ type segment struct {
 	n      uint32
 	stored bool
 	marked bool // an OpGone for it was submitted
+	log    *goneLog
 	err    error
 	// merged holds the segments that this one replaces, until it is stored.
 	merged []*segment
@@ -91,7 +92,12 @@ func (s *segment) Claim(op *block.Op) bool {
 		return false
 	}
 	s.state = segmentClaimed
-	op.Desc, op.Records, op.With = s.desc, s.records, s.with
+	op.Desc, op.Records = s.desc, s.records
+	for _, w := range s.with {
+		if w.Owner == nil || w.Owner.Claim(w) {
+			op.With = append(op.With, w)
+		}
+	}
 	if s.keys != nil {
 		op.With = append(op.With, s.q.seen.journal.Op(s.keys.record, s.keys.entries))
 	}

@@ -41,13 +41,21 @@ func (q *Queue) configure(s Settings) {
 	counted := q.countBytes
 	q.set = s
 	q.countBytes = s.MaxBytes >= 0
-	if q.countBytes && !counted {
-		q.readyBytes = 0
-		for _, l := range q.lanes {
-			l.eachReady(func(b *memBlock, lo, hi uint32) { q.readyBytes += bodiesOf(b, lo, int(hi-lo+1)) })
-		}
+	if counted != q.countBytes {
+		q.countReadyBytes()
 	}
 	q.touch()
+}
+
+// countReadyBytes finds readyBytes anew, if it is kept.
+func (q *Queue) countReadyBytes() {
+	q.readyBytes = 0
+	if !q.countBytes {
+		return
+	}
+	for _, l := range q.lanes {
+		l.eachReady(func(b *memBlock, lo, hi uint32) { q.readyBytes += bodiesOf(b, lo, int(hi-lo+1)) })
+	}
 }
 
 // eachReady calls fn for every run of ready records.

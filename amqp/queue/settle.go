@@ -24,7 +24,7 @@ func (q *Queue) settle(s *Settlement) {
 		case Ack:
 			q.of(r.First).eachBlock(r, q.settleIn)
 		case Drop:
-			q.rejected(r)
+			q.drop(r, deadletter.Rejected)
 		case Requeue:
 			q.requeue(r, true)
 		case Return:
@@ -53,7 +53,7 @@ func (f barrier) Done(*block.Op, error) { f() }
 // meanwhile stay lost; those that have failed too often, or are too old, are given up.
 func (q *Queue) requeue(r Range, failed bool) {
 	l := q.of(r.First)
-	var exhausted []run
+	var exhausted []Range
 	l.eachLive(r, func(b *memBlock, lo, hi uint32) {
 		if failed {
 			b.redelivered.setRange(lo, hi, b.count)
@@ -64,46 +64,41 @@ func (q *Queue) requeue(r Range, failed bool) {
 		}
 		l.pushRequeued(b, lo, hi)
 	})
-	if len(exhausted) > 0 {
-		q.giveUpLoaded(deadletter.DeliveryLimit, exhausted)
+	for _, r := range exhausted {
+		q.drop(r, deadletter.DeliveryLimit)
 	}
 }
 
 // countFailures counts one more failed delivery of each record and requeues it, unless the limit is passed: those are returned.
-func (q *Queue) countFailures(b *memBlock, lo, hi uint32) (exhausted []run) {
+func (q *Queue) countFailures(b *memBlock, lo, hi uint32) (exhausted []Range) {
 	if b.failures == nil {
 		b.failures = make(map[uint32]uint32)
 	}
 	for i := lo; i <= hi; i++ {
 		b.failures[i]++
-		if int64(b.failures[i]) > q.set.DeliveryLimit {
-			exhausted = append(exhausted, run{b, i, i})
+		if int64(b.failures[i]) <= q.set.DeliveryLimit {
+			b.lane.pushRequeued(b, i, i)
 			continue
 		}
-		b.lane.pushRequeued(b, i, i)
+		off := b.base + uint64(i)
+		if n := len(exhausted); n > 0 && exhausted[n-1].Last+1 == off {
+			exhausted[n-1].Last = off
+		} else {
+			exhausted = append(exhausted, Range{off, off})
+		}
 	}
 	q.markDirty(b)
 	return exhausted
 }
 
-// giveUpLoaded is giveUp for records that may not be in memory; those are requeued for another attempt.
-func (q *Queue) giveUpLoaded(reason deadletter.Reason, runs []run) {
-	var now []run
-	for _, r := range runs {
-		if q.set.DeadLetters && !r.blk.resident() {
-			r.blk.lane.pushRequeued(r.blk, r.lo, r.hi)
-			continue
-		}
-		now = append(now, r)
-	}
-	q.giveUp(reason, now)
-}
-
 func (l *lane) pushRequeued(b *memBlock, lo, hi uint32) {
 	l.requeued.push(Range{b.base + uint64(lo), b.base + uint64(hi)})
 	l.addReady(b, lo, int(hi-lo+1))
+	if b.mayExpire {
+		b.back.setRange(lo, hi, b.count)
+	}
 	if !b.resident() {
-		if b.minDeadline == 0 && b.mayExpire {
+		if b.mayExpire && !b.overdue {
 			l.q.watch(b, 1) // look when it is here
 		}
 		return
@@ -119,16 +114,16 @@ func (l *lane) pushRequeued(b *memBlock, lo, hi uint32) {
 
 // settleIn marks the records [lo, hi] of b as gone.
 func (q *Queue) settleIn(b *memBlock, lo, hi uint32) {
-	if lo == 0 && hi == b.count-1 && len(b.dying) == 0 {
+	if lo == 0 && hi == b.count-1 && b.dyingN == 0 {
 		b.goneN = b.count
 	} else {
 		b.goneN += b.gone.setRange(lo, hi, b.count)
 	}
-	if b.goneN == b.count && len(b.dying) == 0 {
+	if b.goneN == b.count && b.dyingN == 0 {
 		q.bury(b)
 		return
 	}
-	if b.inflight > 0 && len(b.dying) == 0 {
+	if b.inflight > 0 && b.dyingN == 0 {
 		q.cancelSettled(b, lo, hi)
 	}
 	q.markDirty(b)
@@ -170,6 +165,7 @@ func (q *Queue) bury(b *memBlock) {
 		q.account(-int64(b.size))
 	}
 	b.buf, b.tail, b.segs, b.open, b.spill, b.gone, b.redelivered, b.failures = nil, nil, nil, nil, nil, nil, nil, nil
+	b.back, b.dying, b.timed = nil, nil, nil
 	b.lane.idx.buried()
 }
 
@@ -267,83 +263,4 @@ func (q *Queue) tick() {
 			}
 		}})
 	})
-}
-
-// flushGone writes which records of partly acknowledged blocks are gone, and how often records have failed. Blocks with records
-// on their way to the dead-letter exchange wait until those are safe.
-func (q *Queue) flushGone() {
-	var later []*memBlock
-	for _, b := range q.dirty {
-		if !b.dead && len(b.dying) > 0 {
-			later = append(later, b)
-			continue
-		}
-		b.dirty = false
-		if b.dead {
-			continue
-		}
-		for _, s := range b.segs {
-			gone := b.gone.slice(s.first, s.n)
-			words := b.appendFailures(gone, s)
-			if s.live() == s.n && len(words) == len(gone) {
-				continue
-			}
-			o := &bitmap{blk: b, q: q}
-			o.op = block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Gone: words, Lazy: true, Owner: o}
-			q.opts.Log.Submit(&o.op)
-			s.marked = true
-		}
-	}
-	clear(q.dirty)
-	q.dirty = append(q.dirty[:0], later...)
-	if len(later) > 0 && q.state == stateOpen {
-		q.tick()
-	}
-}
-
-// The bitmap of a segment is followed by the failed deliveries of its records, one word each: the index in the segment in the
-// upper half, the count in the lower.
-
-func (b *memBlock) appendFailures(words []uint64, s *segment) []uint64 {
-	for i, n := range b.failures {
-		if i >= s.first && i < s.first+s.n && !b.gone.has(i) {
-			words = append(words, uint64(i-s.first)<<32|uint64(n))
-		}
-	}
-	return words
-}
-
-// restore takes what the log holds about the records of a block that was found in it.
-func (b *memBlock) restore(words []uint64) {
-	n := int(b.count+63) / 64
-	b.gone = append(make(bitset, 0, n), words[:min(n, len(words))]...)
-	b.goneN = b.gone.countRange(0, b.count-1)
-	for _, w := range words[min(n, len(words)):] {
-		if i := uint32(w >> 32); i < b.count {
-			if b.failures == nil {
-				b.failures = make(map[uint32]uint32)
-			}
-			b.failures[i] = uint32(w)
-		}
-	}
-}
-
-// bitmap is the owner of an OpGone. It is written again if the log fails.
-type bitmap struct {
-	q   *Queue
-	blk *memBlock
-	op  block.Op
-}
-
-func (o *bitmap) Claim(*block.Op) bool { return true }
-
-func (o *bitmap) Done(_ *block.Op, err error) {
-	if err == nil {
-		return
-	}
-	o.q.post(&item{fn: func() {
-		if o.q.state == stateOpen || o.q.state == statePrepared {
-			o.q.markDirty(o.blk)
-		}
-	}})
 }

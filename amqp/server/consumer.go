@@ -16,7 +16,8 @@ type consumer struct {
 	queue.Consumer
 	handle    queue.Handle
 	del       *deliveries
-	announced bool // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	place     place // in the channel's limiter; guarded by deliveries.mu
 }
 
 // Reserve, Unreserve, Deliver and Cancelled make a consumer the queue.Receiver of itself.

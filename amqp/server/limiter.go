@@ -1,16 +1,26 @@
 package server
 
-import "math/rand/v2"
+import (
+	"cmp"
+	"slices"
+)
 
 // limiter is a channel's prefetch limit over all its consumers (basic.qos with global set). It is guarded by deliveries.mu.
 //
-// When room comes back all consumers that were refused are told, as one of them may have nothing to deliver; which comes first is
-// left to chance, and what it gets is its share, so that none is starved by another with a backlog.
+// When room comes back all consumers that were refused are told, as one of them may have nothing to deliver. First comes the one
+// that has waited longest for its turn, and what it gets is its share, so that none is starved by another with a backlog.
 type limiter struct {
 	limit   int // 0: none
 	used    int
 	held    []*consumer // to be woken when there is room
 	awaited int         // consumers that were woken and have not come yet, at most
+	turns   uint64      // times that a woken consumer got something
+}
+
+// place is a consumer's place in the limiter's order.
+type place struct {
+	woken bool
+	turn  uint64 // when it last got something after it was woken
 }
 
 // reserve takes up to n and returns how many. When they are fewer, c is remembered, or again is set: then c got its share and may
@@ -25,6 +35,11 @@ func (l *limiter) reserve(c *consumer, n int) (granted int, again bool) {
 		granted = min(n, 1+(room-1)/(1+l.awaited))
 	}
 	l.used += granted
+	if c.place.woken && granted > 0 {
+		l.turns++
+		c.place.turn = l.turns
+	}
+	c.place.woken = false
 	if granted == n {
 		return granted, false
 	}
@@ -54,6 +69,9 @@ func (l *limiter) freed() []*consumer {
 	held := l.held
 	l.held = nil
 	l.awaited = len(held)
-	rand.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+	slices.SortStableFunc(held, func(a, b *consumer) int { return cmp.Compare(a.place.turn, b.place.turn) })
+	for _, c := range held {
+		c.place.woken = true
+	}
 	return held
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -41,6 +42,8 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
+	repeats repeats
+
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
 	confirms *confirms
@@ -55,8 +58,9 @@ type routeMemo struct {
 	vhost     *routing.VHost // routing state that the rest was found in; nil: not resolved
 	basis     exchange.Basis // of the route; ByChance only if it is not resolved
 	targets   []*routing.Queue
-	slots     []int  // positions of the targets in pending
-	epoch     uint64 // of slots: they hold as long as it is the publisher's
+	guard     *dedup.Guard // drops repetitions, nil if all messages pass
+	slots     []int        // positions of the targets in pending
+	epoch     uint64       // of slots: they hold as long as it is the publisher's
 	exchange  string
 	checkedIn uint64 // chunk in which the write permission on exchange was checked
 	topicIn   uint64 // chunk in which the topic permission on the routing key was checked
@@ -173,11 +177,13 @@ func (p *publisher) accept() error {
 		}
 		r.epoch = 0
 		r.vhost = p.vhost
+		r.guard = x.Guard()
 		if len(p.props.keys) > 0 || r.basis == exchange.ByChance || reply {
 			r.vhost = nil // this route is for this message only
 		}
 	}
 	switch {
+	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
 		p.take()
 	case r.parsed.Mandatory:
@@ -372,6 +378,11 @@ func (p *publisher) push(tx *queue.Batch) {
 	if batch != nil {
 		batch.Add() // until everything is pushed
 	}
+	outer := batch
+	if len(p.repeats.claims) > 0 {
+		batch = p.repeats.through(outer, p.first == 0)
+		batch.Add()
+	}
 	for i := range p.pending {
 		b := &p.pending[i]
 		pub := &queue.Publication{Block: b.block, Batch: batch, Flow: &p.c.flow}
@@ -389,6 +400,9 @@ func (p *publisher) push(tx *queue.Batch) {
 	p.empty()
 	if batch != nil {
 		batch.Done()
+	}
+	if outer != nil && outer != batch {
+		outer.Done()
 	}
 }
 
@@ -416,6 +430,7 @@ func (p *publisher) selectConfirm() {
 // drop forgets what is pending.
 func (p *publisher) drop() {
 	p.returns = nil
+	p.repeats.drop()
 	for i := range p.pending {
 		block.PutArena(p.pending[i].block.Records)
 		p.pending[i] = pendingBlock{}

@@ -69,7 +69,7 @@ type Settings struct {
 	Deduplication        Deduplication
 }
 
-// Deduplication says how a queue refuses messages that it has had.
+// Deduplication says how a queue or an exchange refuses messages that it has had.
 type Deduplication struct {
 	Enabled   bool
 	CacheSize int64  // messages to remember
@@ -120,12 +120,7 @@ func QueueSettings(args wire.Table, e Effective) (Settings, Origins) {
 		DeadLetterStrategy:   DeadLetterStrategy(r.word("dead-letter-strategy", strategyNames[:])),
 
 		SingleActiveConsumer: r.flag("x-single-active-consumer"),
-		Deduplication: Deduplication{
-			Enabled:   r.flag("x-message-deduplication"),
-			CacheSize: r.argument("x-cache-size", math.MaxInt64),
-			CacheTTL:  r.argument("x-cache-ttl", math.MaxInt64),
-			Header:    DefaultDeduplicationHeader,
-		},
+		Deduplication:        r.deduplication(),
 	}
 	if t := r.text("delayed-retry-type"); t != nil {
 		s.DelayedRetryType = *t
@@ -139,11 +134,22 @@ func QueueSettings(args wire.Table, e Effective) (Settings, Origins) {
 	if n := r.argument("x-max-priority", maxPriority); n != None {
 		s.MaxPriority = uint8(n)
 	}
-	if v, ok := args.Get("x-deduplication-header"); ok && v.Kind == wire.KindString && v.Str != "" {
-		s.Deduplication.Header = v.Str
+	return s, r.origins
+}
+
+// deduplication returns what only arguments set.
+func (r *resolver) deduplication() Deduplication {
+	d := Deduplication{
+		Enabled:   r.flag("x-message-deduplication"),
+		CacheSize: r.argument("x-cache-size", math.MaxInt64),
+		CacheTTL:  r.argument("x-cache-ttl", math.MaxInt64),
+		Header:    DefaultDeduplicationHeader,
+	}
+	if v, ok := r.args.Get("x-deduplication-header"); ok && v.Kind == wire.KindString && v.Str != "" {
+		d.Header = v.Str
 		r.origins["x-deduplication-header"] = Origin{Source: Argument}
 	}
-	return s, r.origins
+	return d
 }
 
 const maxPriority = 255
@@ -151,13 +157,14 @@ const maxPriority = 255
 // ExchangeConfig is what an exchange goes by.
 type ExchangeConfig struct {
 	AlternateExchange *string // nil for none
+	Deduplication     Deduplication
 }
 
 // ExchangeSettings returns the settings of an exchange from the arguments of its declaration, which win, and what policies make of
 // it.
 func ExchangeSettings(args wire.Table, e Effective) (ExchangeConfig, Origins) {
 	r := resolver{args: args, effective: &e, on: exchange, origins: make(Origins)}
-	return ExchangeConfig{AlternateExchange: r.text("alternate-exchange")}, r.origins
+	return ExchangeConfig{AlternateExchange: r.text("alternate-exchange"), Deduplication: r.deduplication()}, r.origins
 }
 
 // resolver finds the values of settings and notes where they come from.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/exchange/pmap"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -188,6 +189,18 @@ func (b *Builder) SetAlternate(vhost, name, alternate string, ok bool) error {
 	x := b.exchange(b.vhost(vhost), name)
 	x.policy = policy
 	x.chooseAlternate()
+	return nil
+}
+
+// SetGuard gives an exchange what keeps repetitions from passing it, nil for nothing.
+func (b *Builder) SetGuard(vhost, name string, g *dedup.Guard) error {
+	v := b.look(vhost)
+	if v == nil || name == "" || v.Exchange(name) == nil {
+		return fmt.Errorf("%w: exchange %q in vhost %q", ErrMissing, name, vhost)
+	}
+	if v.Exchange(name).guard != g {
+		b.exchange(b.vhost(vhost), name).guard = g
+	}
 	return nil
 }
 

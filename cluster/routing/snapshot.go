@@ -3,6 +3,7 @@ package routing
 import (
 	"sync/atomic"
 
+	"github.com/brokerd/brokerd/amqp/dedup"
 	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/exchange/pmap"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -109,6 +110,7 @@ type Exchange struct {
 	hasAlternate bool
 	policy       alternative
 	store        *Queue // keeps back messages with a delay; nil: the exchange delays none
+	guard        *dedup.Guard
 	cache        *cache // of a topic exchange, nil for others; made new with every change
 	fresh        bool   // see VHost.fresh
 }
@@ -121,6 +123,9 @@ type alternative struct {
 
 // Bindings returns the number of bindings of which x is the source.
 func (x *Exchange) Bindings() int { return x.table.Len() }
+
+// Guard returns what keeps repetitions from passing x, nil if they may.
+func (x *Exchange) Guard() *dedup.Guard { return x.guard }
 
 // Internal reports whether clients may not publish to x.
 func (x *Exchange) Internal() bool { return x.Def != nil && x.Def.Internal }

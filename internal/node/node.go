@@ -122,8 +122,14 @@ func (n *Node) closeConnections(match func(vhost, user string) bool, reason stri
 // Addrs returns the addresses on which AMQP is served.
 func (n *Node) Addrs() []string {
 	var list []string
+	for _, a := range n.server.Addrs() {
+		list = append(list, a.String())
+	}
 	return list
 }
+
+// Broker returns the cluster's face on this node, for what is not done over AMQP.
+func (n *Node) Broker() *cluster.Broker { return n.broker }
 
 // serverOptions translates the configuration: there 0 can mean off, in the options it means the default.
 func serverOptions(cfg *config.Config) server.Options {

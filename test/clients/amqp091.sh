@@ -7,9 +7,6 @@ excluded=(
 	'TestConnectionRecovery.*'
 	# Raises RabbitMQ's memory alarm with rabbitmqctl.
 	TestConnection_Close_WhenMemoryAlarmIsActive
-	# Need x-message-ttl and x-dead-letter-exchange, which brokerd stores and does not act on yet.
-	TestRabbitMQQueueTTLGet
-	TestDeclareArgsRejectToDeadLetterQueue
 )
 set -euo pipefail
 

@@ -17,13 +17,6 @@ import (
 // amqplibVersion is installed when NODE_PATH names no place that has amqplib.
 const amqplibVersion = "amqplib@2.3.1"
 
-// The scenarios of the scripts that need what brokerd does not have yet: it stores x-dead-letter-exchange and
-// x-max-length without acting on them, and has no direct reply-to (amq.rabbitmq.reply-to).
-var (
-	unsupportedByPika    = []string{"dead_letter", "limit"}
-	unsupportedByAmqplib = []string{"rpc", "limit"}
-)
-
 // missing skips the test, unless CI=true, where everything has to be there.
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
@@ -57,17 +50,37 @@ func client(t *testing.T, file string) string {
 	return path
 }
 
+// debianPython is the interpreter that sees the modules of Debian's packages.
+func debianPython() string {
+	if python := os.Getenv("E2E_PYTHON"); python != "" {
+		return python
+	}
+	return "/usr/bin/python3"
+}
+
 // TestPika runs the scenarios of pika, the common client for Python.
 func TestPika(t *testing.T) {
-	python := os.Getenv("E2E_PYTHON")
-	if python == "" {
-		python = "/usr/bin/python3"
-	}
+	python := debianPython()
 	if out, err := run(t, patience, nil, python, "-c", "import pika"); err != nil {
 		missing(t, "%s has no pika (Debian: python3-pika): %v\n%s", python, err, out)
 	}
 	b := startBroker(t)
-	out, err := run(t, time.Minute, nil, python, append([]string{client(t, "pika_scenario.py"), b.url()}, unsupportedByPika...)...)
+	out, err := run(t, time.Minute, nil, python, client(t, "pika_scenario.py"), b.url())
+	t.Log(out)
+	if err != nil {
+		t.Error(err)
+	}
+	b.stop()
+}
+
+// TestCelery runs workers of Celery, the common task queue for Python, which speaks AMQP with py-amqp.
+func TestCelery(t *testing.T) {
+	python := debianPython()
+	if out, err := run(t, patience, nil, python, "-c", "import celery, amqp"); err != nil {
+		missing(t, "%s has no celery (Debian: celery): %v\n%s", python, err, out)
+	}
+	b := startBroker(t)
+	out, err := run(t, 2*time.Minute, nil, python, client(t, "celery_scenario.py"), b.url())
 	t.Log(out)
 	if err != nil {
 		t.Error(err)
@@ -98,7 +111,7 @@ func TestAmqplib(t *testing.T) {
 		env = append(env, "NODE_PATH="+filepath.Join(modules, "node_modules"))
 	}
 	b := startBroker(t)
-	out, err := run(t, time.Minute, env, node, append([]string{client(t, "amqplib_scenario.js"), b.url()}, unsupportedByAmqplib...)...)
+	out, err := run(t, time.Minute, env, node, client(t, "amqplib_scenario.js"), b.url())
 	t.Log(out)
 	if err != nil {
 		t.Error(err)
