@@ -15,6 +15,7 @@ import (
 type consumer struct {
 	queue.Consumer
 	handle    queue.Handle
+	queue     string // its name
 	del       *deliveries
 	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
 	place     place // in the channel's limiter; guarded by deliveries.mu
@@ -55,6 +56,9 @@ func (c *consumer) Unreserve(_ *queue.Consumer, n int) {
 // frames, all under the channel's lock, so that tags are in order on the wire.
 func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 	d := c.del
+	if v := d.c.firehose(); v != nil {
+		d.trace(v, c.queue, pieces)
+	}
 	out := d.c.out
 	d.mu.Lock()
 	d.announce(c)
@@ -127,7 +131,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 	if tag == "" {
 		tag = newConsumerTag()
 	}
-	c := &consumer{handle: h, del: d}
+	c := &consumer{handle: h, queue: name, del: d}
 	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
 	if d.consumers[tag] != nil || d.reply != nil && d.reply.tag == tag {
@@ -239,6 +243,9 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	}
 	if p.Failures > 0 {
 		r.Properties = withDeliveryCount(r.Properties, p.Failures)
+	}
+	if v := d.c.firehose(); v != nil {
+		d.trace(v, name, []queue.Piece{p})
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -59,11 +59,14 @@ func (c *conn) opened() error {
 	return c.nc.SetReadDeadline(time.Time{})
 }
 
+// title names the connection to people, as RabbitMQ does.
+func (c *conn) title() string { return c.nc.RemoteAddr().String() + " -> " + c.nc.LocalAddr().String() }
+
 // announcement is what the event of an open connection says beside user and vhost, by RabbitMQ's names.
 func (c *conn) announcement() wire.Table {
 	peer, local := c.nc.RemoteAddr().String(), c.nc.LocalAddr().String()
 	t := wire.Table{
-		{Name: "name", Value: wire.String(peer + " -> " + local)},
+		{Name: "name", Value: wire.String(c.title())},
 		{Name: "protocol", Value: wire.String("{0,9,1}")},
 		{Name: "channel_max", Value: wire.Int64(int64(c.channelMax))},
 		{Name: "frame_max", Value: wire.Int64(int64(c.frameMax))},

@@ -189,6 +189,9 @@ func (p *publisher) accept() error {
 	case r.parsed.Mandatory:
 		p.giveBack()
 	}
+	if p.vhost.Def.Tracing {
+		p.trace()
+	}
 	switch {
 	case p.mode == modeTx && p.bytes > maxTxBytes:
 		return wire.Errorf(wire.ResourceError, "transaction of more than %d bytes", maxTxBytes)

@@ -9,6 +9,7 @@ import (
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/routing"
 )
 
@@ -91,7 +92,7 @@ type replyConsumer struct {
 	del          *deliveries
 	tag          string
 	name         string
-	target       routing.Queue // whose Handle this is
+	target       routing.Queue // in routes: its Handle is the consumer itself
 }
 
 // Publish implements queue.Handle.
@@ -156,7 +157,7 @@ func (d *deliveries) consumeReplies(m *wire.BasicConsume) error {
 	}
 	all := d.c.srv.replies
 	r := &replyConsumer{del: d, tag: tag, name: all.prefix + randomName()}
-	r.target.Handle = r
+	r.target = routing.Queue{Def: &meta.Queue{VHost: d.c.vhost, Name: r.name}, Handle: r}
 	d.reply = r
 	if !m.NoWait {
 		d.c.out.sendMethod(d.ch.id, &wire.BasicConsumeOk{ConsumerTag: tag})
