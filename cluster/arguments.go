@@ -186,8 +186,10 @@ func CheckConsumeArguments(queueName, vhost string, args wire.Table) (priority i
 			return 0, errInvalidArgument("x-cancel-on-ha-failover", r, d)
 		}
 	}
-	if _, ok := args.Get("x-stream-offset"); ok {
-		return 0, errPrecondition("invalid arg '%s' for %s of queue type %s", "x-stream-offset", r, typeNames[typeClassic].text)
+	for _, key := range []string{"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"} {
+		if _, ok := args.Get(key); ok {
+			return 0, errPrecondition("invalid arg '%s' for %s of queue type %s", key, r, typeNames[typeClassic].text)
+		}
 	}
 	return priority, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
 )
 
 const noMissing = "NOT_FOUND - no queue 'missing' in vhost '/'"
@@ -260,7 +261,7 @@ func TestConsumerArguments(t *testing.T) {
 		{"x-stream-offset", wire.String("bogus"), 0, " of queue type rabbit_classic_queue"},
 		{"x-unknown", wire.Int32(1), 0, ""},
 	} {
-		got, err := consumerPriority(wire.Table{{Name: tc.name, Value: tc.value}}, "queue 'q' in vhost '/'")
+		got, err := cluster.CheckConsumeArguments("q", "/", wire.Table{{Name: tc.name, Value: tc.value}})
 		text := ""
 		if err != nil {
 			text = strings.TrimPrefix(err.(*wire.Error).Text, strings.ReplaceAll(invalid, "%s", tc.name))

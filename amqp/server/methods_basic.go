@@ -1,10 +1,8 @@
 package server
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
 )
 
 func (ch *channel) basicQos(m *wire.BasicQos) error {
@@ -40,37 +38,12 @@ func (ch *channel) basicConsume(m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
-	priority, err := consumerPriority(m.Arguments, fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.conn.vhost))
+	priority, err := cluster.CheckConsumeArguments(name, ch.conn.vhost, m.Arguments)
 	if err != nil {
 		return err
 	}
 	_, err = ch.del.consume(h, name, m, priority)
 	return err
-}
-
-// consumerPriority checks the arguments of basic.consume and returns x-priority, 0 if it is not there. Arguments that belong to
-// other types of queues are refused, unknown ones ignored.
-func consumerPriority(args wire.Table, queue string) (int32, error) {
-	var priority int32
-	for _, f := range args {
-		switch f.Name {
-		case "x-priority":
-			if !f.Value.IsInteger() {
-				return 0, wire.Errorf(wire.PreconditionFailed, "invalid arg '%s' for %s: \"expected integer, got %s\"",
-					f.Name, queue, f.Value.Kind)
-			}
-			priority = int32(min(max(f.Value.Int, math.MinInt32), math.MaxInt32))
-		case "x-cancel-on-ha-failover":
-			if f.Value.Kind != wire.KindBool {
-				return 0, wire.Errorf(wire.PreconditionFailed, "invalid arg '%s' for %s: {unacceptable_type,%s}",
-					f.Name, queue, f.Value.Kind)
-			}
-		case "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered":
-			return 0, wire.Errorf(wire.PreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_classic_queue",
-				f.Name, queue)
-		}
-	}
-	return priority, nil
 }
 
 func (ch *channel) basicRecover(requeue, reply bool) error {
