@@ -144,11 +144,23 @@ func readMarker(path string) (*marker, error) {
 	file := filepath.Join(path, markerName)
 	b, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, checkEmpty(path)
+		err := checkEmpty(path)
+		if err == nil {
+			return nil, nil
+		}
+		// What is there may be the work of another first start, which wrote its marker after we had looked for it.
+		if b, err2 := os.ReadFile(file); err2 == nil {
+			return parseMarker(path, b)
+		}
+		return nil, err
 	}
 	if err != nil {
 		return nil, unusable(path, "is not readable", err)
 	}
+	return parseMarker(path, b)
+}
+
+func parseMarker(path string, b []byte) (*marker, error) {
 	var m marker
 	if err := json.Unmarshal(b, &m); err != nil || m.Format < 1 {
 		return nil, &Error{path, ErrMarker, fmt.Sprintf("is damaged: %s cannot be understood", markerName)}
