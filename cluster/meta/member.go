@@ -130,18 +130,6 @@ func (g *Group) changeMember(ctx context.Context, id string, remove bool) error 
 	return err
 }
 
-// settled starts something in Raft and waits for it no longer than ctx.
-func (g *Group) settled(ctx context.Context, start func() raft.Future) error {
-	done := make(chan error, 1)
-	go func() { done <- start().Error() }() // Raft answers everything, at the latest when it is shut down
-	select {
-	case err := <-done:
-		return groupError(err)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
-	}
-}
-
 // reconcile gives votes as long as this node leads.
 func (g *Group) reconcile(t *tenure) {
 	tick := time.NewTicker(g.opts.ElectionTimeout)
