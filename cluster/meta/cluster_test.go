@@ -229,19 +229,33 @@ func (n *network) follower() *Group {
 	return nil
 }
 
-// same waits until all have the state of the leader, and compares it byte by byte.
+// same waits until all have the same state, byte by byte.
 func (n *network) same() {
 	n.t.Helper()
-	lead := n.leader()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	for _, g := range n.running() {
-		if err := g.ReadIndex(ctx); err != nil {
-			n.t.Fatalf("%s: %v", g.opts.NodeID, err)
+	var differ string
+	defer func() {
+		if differ != "" {
+			n.t.Fatal(differ)
 		}
-		if !bytes.Equal(snapshotBytes(n.t, g.State()), snapshotBytes(n.t, lead.State())) {
-			n.t.Fatalf("%s has\n%s\nthe leader, %s, has\n%s", g.opts.NodeID, listState(g.State()), lead.opts.NodeID, listState(lead.State()))
+	}()
+	// What was under way when its proposer gave up may still be committed while this looks.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		differ = ""
+		lead := n.leader()
+		for _, g := range n.running() {
+			if err := g.ReadIndex(ctx); err != nil {
+				n.t.Fatalf("%s: %v", g.opts.NodeID, err)
+			}
+			if s, want := g.State(), lead.State(); !bytes.Equal(snapshotBytes(n.t, s), snapshotBytes(n.t, want)) {
+				differ = fmt.Sprintf("%s has\n%s\nthe leader, %s, has\n%s", g.opts.NodeID, listState(s), lead.opts.NodeID, listState(want))
+			}
 		}
+		if differ == "" || time.Now().After(deadline) {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
