@@ -233,11 +233,14 @@ type parameter struct {
 }
 
 func (p *parameter) kind() Kind {
-	if p.VHost == "" {
+	if p.global() {
 		return GlobalParameters
 	}
 	return Parameters
 }
+
+// global says that p is in no vhost. One of a file of one vhost need not name that, and is in none until it is put In one.
+func (p *parameter) global() bool { return p.VHost == "" && p.section != Parameters }
 
 func (p *parameter) path() string {
 	if p.section == VHosts {
@@ -252,7 +255,7 @@ func (p *parameter) path() string {
 func (p *parameter) in() string { return p.VHost }
 func (p *parameter) id() string { return join(p.VHost, p.Component, p.Name) }
 func (p *parameter) label() string {
-	if p.VHost == "" {
+	if p.global() {
 		return p.Name
 	}
 	return p.Component + " " + p.Name
@@ -271,16 +274,23 @@ func (p *parameter) isLimits() bool { return p.Component == cluster.VHostLimitsC
 
 func (p *parameter) appendJSON(b []byte, _ bool) []byte {
 	w := startObject(b)
-	if p.VHost == "" {
+	if p.global() {
 		w.text("name", p.Name)
 		w.raw("value", compact(p.Value))
 		return w.end()
 	}
 	w.raw("value", compact(p.Value))
-	w.text("vhost", p.VHost)
+	appendVHost(w, p.VHost)
 	w.text("component", p.Component)
 	w.text("name", p.Name)
 	return w.end()
+}
+
+// appendVHost writes the vhost of a parameter, which RabbitMQ 3 does even in the definitions of one vhost.
+func appendVHost(w *objectWriter, vhost string) {
+	if vhost != "" {
+		w.text("vhost", vhost)
+	}
 }
 
 // operatorPolicy is the component of the parameters that are operator policies.
@@ -332,7 +342,7 @@ func (p *policy) appendJSON(b []byte, withVHost bool) []byte {
 		v.integer("priority", int64(p.Priority))
 		v.text("apply-to", p.applyTo())
 		w.raw("value", v.end())
-		w.text("vhost", p.VHost)
+		appendVHost(w, p.VHost)
 		w.text("component", operatorPolicy)
 		w.text("name", p.Name)
 		return w.end()

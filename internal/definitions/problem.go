@@ -1,6 +1,7 @@
 package definitions
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -38,6 +39,9 @@ type place struct {
 	at  int
 }
 
+// byteOrderMark may stand at the start of a file. Editors do not show it.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // position counts lines, which is slow in a large file: it is for what is shown.
 func (p place) position() Position {
 	if p.src == nil {
@@ -51,6 +55,9 @@ func (p place) position() Position {
 			line++
 			start = i + 1
 		}
+	}
+	if start == 0 {
+		before = bytes.TrimPrefix(before, byteOrderMark)
 	}
 	return Position{File: p.src.name, Line: line, Column: 1 + utf8.RuneCount(before[start:])}
 }
