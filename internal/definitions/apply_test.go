@@ -133,9 +133,9 @@ func TestRefused(t *testing.T) {
 			`f.json:1:44: bindings[0].source = "x": there is no such exchange, neither in the file nor in the cluster; add it to exchanges or remove this
 f.json:1:44: bindings[0].destination = "q": there is no such queue, neither in the file nor in the cluster; add it to queues or remove this`},
 		{"binding arguments", `{"bindings": [{"source": "amq.headers", "vhost": "safe", "destination": "old", "destination_type": "queue", "routing_key": "", "arguments": {"x-match": 1}}]}`, ApplyOptions{},
-			`f.json:1:15: bindings[0]: PRECONDITION_FAILED - Invalid x-match field type 1 (must be longstr)*`},
+			`f.json:1:15: bindings[0]: PRECONDITION_FAILED - Invalid x-match field type long (value 1); expected longstr`},
 		{"queue limit", `{"queues": [` + queue("old") + `,` + queue("a") + `,` + queue("b") + `]}`, ApplyOptions{},
-			`f.json:1:160: queues[2] = "b": one queue too many: the limit max-queues of the vhost "safe" is 2, it has 1 queues and the file adds 2; raise the limit or remove queues`},
+			`f.json:1:155: queues[2] = "b": one queue too many: the limit max-queues of the vhost "safe" is 2, it has 1 queues and the file adds 2; raise the limit or remove queues`},
 		{"protected", `{"vhosts": [{"name": "/"}]}`, ApplyOptions{Prune: true},
 			`vhosts = "safe": the vhost is protected from deletion; add it to the file, or take the protection away first`},
 		{"needed", `{"exchanges": [], "queues": [], "bindings": [{"source": "amq.direct", "vhost": "safe", "destination": "old", "destination_type": "queue", "routing_key": ""}]}`,
@@ -151,8 +151,7 @@ f.json:1:44: bindings[0].destination = "q": there is no such queue, neither in t
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		start, open := strings.CutSuffix(c.want, "*")
-		if got := err.Error(); got != start && !(open && strings.HasPrefix(got, start)) {
+		if got := err.Error(); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
 		}
 	}
