@@ -95,15 +95,30 @@ func appendTable(b []byte, t wire.Table, sorted bool) []byte {
 		t = slices.Clone(t)
 		slices.SortStableFunc(t, func(a, b wire.Field) int { return strings.Compare(a.Name, b.Name) })
 	}
+	t, _ = unrepeated(t)
 	w := startObject(b)
 	for i := range t {
-		if first := slices.IndexFunc(t, func(f wire.Field) bool { return f.Name == t[i].Name }); first < i {
-			continue
-		}
 		w.name(t[i].Name)
 		w.b = appendField(w.b, t[i].Value, sorted)
 	}
 	return w.end()
+}
+
+// unrepeated returns t with the first of the fields of each name, and the name of one that is there several times, empty for none.
+func unrepeated(t wire.Table) (u wire.Table, name string) {
+	if len(t) < 2 {
+		return t, ""
+	}
+	seen := make(map[string]bool, len(t))
+	for i := range t {
+		if seen[t[i].Name] {
+			name = t[i].Name
+			continue
+		}
+		seen[t[i].Name] = true
+		u = append(u, t[i])
+	}
+	return u, name
 }
 
 func appendField(b []byte, v wire.Value, sorted bool) []byte {
@@ -167,12 +182,12 @@ func lossy(content []byte) string {
 }
 
 func lossyTable(t wire.Table) string {
+	if _, name := unrepeated(t); name != "" {
+		return fmt.Sprintf("the argument %s is there several times, only the first is exported", quote(name))
+	}
 	for i := range t {
-		if slices.IndexFunc(t, func(f wire.Field) bool { return f.Name == t[i].Name }) < i {
-			return fmt.Sprintf("the argument %s is there several times, only the first is exported", quote(t[i].Name))
-		}
 		if why := lossyField(t[i].Value); why != "" {
-			return fmt.Sprintf("the argument %s %s", quote(t[i].Name), why)
+			return fmt.Sprintf("the argument %s %s", quote(t[i].Name), strings.TrimPrefix(why, "the argument "))
 		}
 	}
 	return ""

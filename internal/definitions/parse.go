@@ -155,10 +155,6 @@ func (p *parser) shown(v *value) string {
 }
 
 func (p *parser) warn(at int, field, what string) {
-	if len(p.warnings.list) >= maxProblems { // spare the search for the line
-		p.warnings.more++
-		return
-	}
 	p.warnings.add(&Problem{Position: place{p.src, at}.position(), Field: field, Text: what})
 }
 

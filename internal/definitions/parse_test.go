@@ -103,6 +103,24 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
+// TestPosition compares positions with a count from the start, across the borders of what is counted ahead.
+func TestPosition(t *testing.T) {
+	data := []byte(strings.Repeat("äöü€ plain\n"+strings.Repeat("x", 97)+"é", 300))
+	src := &source{name: "f", data: data}
+	line, column := 1, 1
+	for i, r := range string(data) {
+		if got := (place{src, i}).position(); got != (Position{"f", line, column}) {
+			t.Fatalf("byte %d: got %v, want %d:%d", i, got, line, column)
+		}
+		if column++; r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	if got := (place{src, len(data) + 9}).position(); got != (Position{"f", line, column}) {
+		t.Errorf("behind the end: %v, want %d:%d", got, line, column)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	d, err := Parse([]byte("\xef\xbb\xbf"+`{"queue": [], "lavinmq_version": "2", "x": 1,
 "vhosts": [{"name": "/", "cluster_state": {}, "metadata": {"owner": "me"}}],

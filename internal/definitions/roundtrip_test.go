@@ -186,3 +186,38 @@ func TestRoundTrip(t *testing.T) {
 		}
 	})
 }
+
+// TestLossy: what JSON cannot hold is exported as near as can be, with a warning.
+func TestLossy(t *testing.T) {
+	b := startBroker(t)
+	declare := func(name string, args wire.Table) {
+		t.Helper()
+		if _, _, err := b.DeclareQueue(t.Context(), "/", cluster.QueueSpec{Name: name, Durable: true, Arguments: args}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	declare("bytes", wire.Table{{Name: "b", Value: wire.Binary([]byte("ab"))}})
+	declare("decimal", wire.Table{{Name: "d", Value: wire.Value{Kind: wire.KindDecimal, Scale: 2, Int: 314}}})
+	declare("float", wire.Table{{Name: "f", Value: wire.Value{Kind: wire.KindFloat, Float: float64(float32(0.1))}}})
+	declare("nan", wire.Table{{Name: "n", Value: wire.ArrayValue(wire.Double(math.NaN()))}})
+	declare("text", wire.Table{{Name: "s", Value: wire.TableValue(wire.Table{{Name: "t", Value: wire.String("\xff")}})}})
+	declare("time", wire.Table{{Name: "t", Value: wire.Timestamp(7)}})
+	declare("twice", wire.Table{{Name: "a", Value: wire.Int32(1)}, {Name: "a", Value: wire.Int32(2)}})
+	d := Export(b.State(), ExportOptions{})
+	const want = `queues = "bytes": the argument "b" is a byte array and becomes a string
+queues = "decimal": the argument "d" is a decimal and becomes a number
+queues = "nan": the argument "n" is no number that JSON knows and becomes null
+queues = "text": the argument "s" the argument "t" holds bytes that are not UTF-8, which JSON cannot hold
+queues = "time": the argument "t" is a timestamp and becomes a number
+queues = "twice": the argument "a" is there several times, only the first is exported`
+	if got := Errors(d.Warnings).Error(); got != want {
+		t.Errorf("warnings\n%s\nwant\n%s", got, want)
+	}
+	out := d.AppendJSON(nil)
+	for _, part := range []string{`{"b":"ab"}`, `{"d":3.14}`, `{"f":0.1}`, `{"n":[null]}`, "{\"s\":{\"t\":\"\ufffd\"}}", `{"t":7}`, `{"a":1}`} {
+		if !bytes.Contains(out, []byte(part)) {
+			t.Errorf("no %s in\n%s", part, out)
+		}
+	}
+	mustParse(t, out, "export")
+}
