@@ -178,19 +178,23 @@ func lossy(content []byte) string {
 	if err != nil {
 		return "damaged arguments are left out"
 	}
-	return lossyTable(t)
+	if name, why := lossyTable(t); why != "" {
+		return "the argument " + quote(name) + " " + why
+	}
+	return ""
 }
 
-func lossyTable(t wire.Table) string {
+// lossyTable returns the first field that JSON changes, and in which way.
+func lossyTable(t wire.Table) (name, why string) {
 	if _, name := unrepeated(t); name != "" {
-		return fmt.Sprintf("the argument %s is there several times, only the first is exported", quote(name))
+		return name, "is there several times, only the first is exported"
 	}
 	for i := range t {
 		if why := lossyField(t[i].Value); why != "" {
-			return fmt.Sprintf("the argument %s %s", quote(t[i].Name), strings.TrimPrefix(why, "the argument "))
+			return t[i].Name, why
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func lossyField(v wire.Value) string {
@@ -208,7 +212,9 @@ func lossyField(v wire.Value) string {
 			return "is no number that JSON knows and becomes null"
 		}
 	case wire.KindTable:
-		return lossyTable(v.Table)
+		if name, why := lossyTable(v.Table); why != "" {
+			return "holds " + quote(name) + ", which " + why
+		}
 	case wire.KindArray:
 		for _, e := range v.Array {
 			if why := lossyField(e); why != "" {

@@ -207,7 +207,7 @@ func TestLossy(t *testing.T) {
 	const want = `queues = "bytes": the argument "b" is a byte array and becomes a string
 queues = "decimal": the argument "d" is a decimal and becomes a number
 queues = "nan": the argument "n" is no number that JSON knows and becomes null
-queues = "text": the argument "s" the argument "t" holds bytes that are not UTF-8, which JSON cannot hold
+queues = "text": the argument "s" holds "t", which holds bytes that are not UTF-8, which JSON cannot hold
 queues = "time": the argument "t" is a timestamp and becomes a number
 queues = "twice": the argument "a" is there several times, only the first is exported`
 	if got := Errors(d.Warnings).Error(); got != want {
