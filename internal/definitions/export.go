@@ -2,6 +2,7 @@ package definitions
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/brokerd/brokerd/cluster"
@@ -25,7 +26,27 @@ const (
 // bindings that lead to these and the implicit bindings are left out (SEMANTICS 19.3); internal exchanges are not, for the bindings
 // between exchanges need them. Warnings say which arguments JSON cannot hold as they are.
 func Export(s *meta.State, o ExportOptions) *Definitions {
-	return collect(s, o.VHost, false)
+	d := collect(s, o.VHost, false)
+	d.oneOfEach()
+	return d
+}
+
+// oneOfEach leaves one of the bindings that JSON cannot tell apart, whose arguments differ in the width of a number alone.
+func (d *Definitions) oneOfEach() {
+	seen := make(map[string]bool)
+	d.items[Bindings] = slices.DeleteFunc(d.items[Bindings], func(i item) bool {
+		if len(i.(*binding).Arguments) == 0 {
+			return false
+		}
+		id := i.id()
+		if seen[id] && len(d.Warnings) < maxProblems {
+			d.Warnings = append(d.Warnings, &Problem{Field: string(Bindings), Value: quote(i.label()),
+				Text: "is there several times with numbers of different widths, which JSON cannot tell apart; one is exported"})
+		}
+		twice := seen[id]
+		seen[id] = true
+		return twice
+	})
 }
 
 // collect makes definitions of a state; with hidden, of what Export leaves out as well.
