@@ -27,26 +27,32 @@ const (
 // between exchanges need them. Warnings say which arguments JSON cannot hold as they are.
 func Export(s *meta.State, o ExportOptions) *Definitions {
 	d := collect(s, o.VHost, false)
-	d.oneOfEach()
+	d.sortBindings()
 	return d
 }
 
-// oneOfEach leaves one of the bindings that JSON cannot tell apart, whose arguments differ in the width of a number alone.
-func (d *Definitions) oneOfEach() {
-	seen := make(map[string]bool)
-	d.items[Bindings] = slices.DeleteFunc(d.items[Bindings], func(i item) bool {
-		if len(i.(*binding).Arguments) == 0 {
-			return false
-		}
-		id := i.id()
-		if seen[id] && len(d.Warnings) < maxProblems {
+// sortBindings sorts the bindings by what JSON shows of them, because the state sorts them by the bytes of their arguments. Of those
+// that JSON cannot tell apart, whose arguments differ in the width of a number alone, it leaves one.
+func (d *Definitions) sortBindings() {
+	type keyed struct {
+		id string
+		item
+	}
+	list := make([]keyed, len(d.items[Bindings]))
+	for n, i := range d.items[Bindings] {
+		list[n] = keyed{i.id(), i}
+	}
+	slices.SortStableFunc(list, func(a, b keyed) int { return strings.Compare(a.id, b.id) })
+	sorted := d.items[Bindings][:0]
+	for n, i := range list {
+		if n == 0 || i.id != list[n-1].id {
+			sorted = append(sorted, i.item)
+		} else if len(d.Warnings) < maxProblems {
 			d.Warnings = append(d.Warnings, &Problem{Field: string(Bindings), Value: quote(i.label()),
 				Text: "is there several times with numbers of different widths, which JSON cannot tell apart; one is exported"})
 		}
-		twice := seen[id]
-		seen[id] = true
-		return twice
-	})
+	}
+	d.items[Bindings] = sorted
 }
 
 // collect makes definitions of a state; with hidden, of what Export leaves out as well.

@@ -60,7 +60,15 @@ func (o origin) where() place { return o.place }
 
 func pathOf(section Kind, index int) string { return string(section) + "[" + strconv.Itoa(index) + "]" }
 
-func join(parts ...string) string { return strings.Join(parts, "\x00") }
+// join makes one key of several names, which may hold any character.
+func join(parts ...string) string {
+	for i, p := range parts {
+		if strings.Contains(p, "\x00") {
+			parts[i] = strings.ReplaceAll(p, "\x00", "\x00\xff")
+		}
+	}
+	return strings.Join(parts, "\x00")
+}
 
 func quoted(s string) string { return string(appendString(nil, s)) }
 
