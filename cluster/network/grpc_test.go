@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -168,7 +169,7 @@ func TestConnFindsAnotherNode(t *testing.T) {
 	}
 }
 
-// The connection follows a node that comes back elsewhere, and survives that its first address swallows everything.
+// The connection follows a node that comes back elsewhere.
 func TestConnFollowsTheNode(t *testing.T) {
 	t.Parallel()
 	a, b := serve(t, Options{Node: "a"}), serveTest(t, Options{Node: "b"})
@@ -183,6 +184,35 @@ func TestConnFollowsTheNode(t *testing.T) {
 	}
 	if got, err := who(t, c, grpc.WaitForReady(true)); err != nil || got != "a///true" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A first address that swallows what is sent to it leaves time for the second.
+func TestConnTriesAllAddresses(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a, b := open(t, Options{Node: "a", DialTimeout: time.Second}), serveTest(t, Options{Node: "b"})
+	for _, address := range []string{b.Advertised(), silent.Addr().String()} {
+		if err := a.Learn(Identity{Node: "b", Address: address}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at, _ := a.Address("b"); at != silent.Addr().String() {
+		t.Fatalf("first address is %s", at)
+	}
+	c, err := a.Conn("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := who(t, c, grpc.WaitForReady(true)); err != nil {
+		t.Error(err)
+	}
+	if at, _ := a.Address("b"); at != b.Advertised() {
+		t.Errorf("after the call, %s is first", at)
 	}
 }
 

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -149,6 +150,50 @@ func TestProbe(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Somebody with a certificate of the authority, but without the secret, cannot stand between two nodes: the proofs name the TLS
+// session, and his two are different ones.
+func TestRelayBetweenTLSSessionsFails(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	secured := func(node string) Options { return Options{Node: node, Secret: testSecret, TLS: ca.valid(t)} }
+	a, b := open(t, secured("a")), serve(t, secured("b"))
+	evil, err := newCertificates(*ca.valid(t), a.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", evil.config(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		in, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer in.Close()
+		out, err := tls.Dial("tcp", b.Addr().String(), evil.config(false))
+		if err != nil {
+			return
+		}
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			_, _ = io.Copy(in, out)
+			in.Close()
+		}()
+		_, _ = io.Copy(out, in)
+		out.Close()
+		<-answered
+	}()
+	if _, err := a.Probe(timeout(t), ln.Addr().String()); !errors.Is(err, ErrWrongSecret) {
+		t.Errorf("want ErrWrongSecret, got %v", err)
+	}
+	<-done
 }
 
 // A certificate that runs out while the node is up is refused from then on, by both sides.
