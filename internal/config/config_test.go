@@ -344,7 +344,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
-	want := []Change{{Key: "default_pass"}}
+	want := []Change{{Key: "cluster.secret"}, {Key: "default_pass"}}
 	if got := Diff(c, again); !reflect.DeepEqual(got, want) {
 		t.Errorf("after printing and loading: differences %+v, want %+v", got, want)
 	}
