@@ -74,7 +74,7 @@ func (n *testNode) start() {
 		Store:         n.store,
 		LoopbackUsers: []string{"guest"},
 		Logger:        log,
-		CloseConnections: func(match func(vhost, user string) bool, reason string) {
+		CloseConnections: func(match func(id uint64, vhost, user string) bool, reason string) {
 			n.closingMu.Lock()
 			defer n.closingMu.Unlock()
 			if match("v", "-") || match("-", "u") {

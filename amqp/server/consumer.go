@@ -8,7 +8,6 @@ import (
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
-	"github.com/brokerd/brokerd/cluster"
 )
 
 // consumer is a basic.consume of a channel.
@@ -145,7 +144,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 		d.mu.Lock()
 		delete(d.consumers, tag)
 		d.mu.Unlock()
-		return "", cluster.QueueError(err, name, d.c.vhost)
+		return "", d.c.access.QueueError(err, name)
 	}
 	d.mu.Lock()
 	d.announce(c)
@@ -231,7 +230,7 @@ func (d *deliveries) resume() {
 func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	p, remaining, ok, err := h.Get(noAck)
 	if err != nil {
-		return cluster.QueueError(err, name, d.c.vhost)
+		return d.c.access.QueueError(err, name)
 	}
 	if !ok {
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})

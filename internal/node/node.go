@@ -113,9 +113,9 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 
 // closeConnections implements cluster.Options.CloseConnections. Changes take effect before there is a server; then there are no
 // connections either.
-func (n *Node) closeConnections(match func(vhost, user string) bool, reason string) {
+func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
-		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.VHost, c.User) })
+		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
 	}
 }
 
