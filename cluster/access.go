@@ -19,7 +19,9 @@ type connection struct {
 }
 
 // owns says whether the connection declared the exclusive queue q.
-func (c connection) owns(q *meta.Queue) bool { return q.Owner == c.broker.run() && q.Connection == c.id }
+func (c connection) owns(q *meta.Queue) bool {
+	return q.Owner == c.broker.run() && q.Connection == c.id
+}
 
 // Access is one connection's way to one virtual host. Errors are *wire.Error without a method. It is safe for concurrent
 // use by the channels of the connection.

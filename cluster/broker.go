@@ -62,6 +62,8 @@ type Options struct {
 	NodeTimeout time.Duration
 	// Balanced spreads the leaders of new queues over the nodes, unless they say otherwise.
 	Balanced bool
+	// Opened is called with the Broker before it is open, for those who need Metadata meanwhile. May be nil.
+	Opened func(*Broker)
 	// Alarmed is told what the nodes of the cluster are short of whenever that may have changed: sorted, empty for nothing. It must
 	// not wait. May be nil.
 	Alarmed func(names []string)
@@ -153,6 +155,9 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	o.Meta.OnApplied = b.nodes.announce
 	b.opts.Meta = o.Meta
+	if o.Opened != nil {
+		o.Opened(b)
+	}
 	if b.network = o.Network; b.network != nil {
 		b.openLinks()
 	}
@@ -301,6 +306,16 @@ func (b *Broker) Meta() *meta.Group { return b.meta }
 
 // State returns the latest state that took effect on this node, for the lists of the admin API. It never waits.
 func (b *Broker) State() *meta.State { return b.current.Load() }
+
+// Metadata returns the latest state of the metadata, whether it has taken effect or not; nil before there is one. It never waits.
+func (b *Broker) Metadata() *meta.State {
+	select {
+	case <-b.membership.opened:
+		return b.meta.State()
+	default:
+		return nil
+	}
+}
 
 // propose commits a change that nobody asked for.
 func (b *Broker) propose(c meta.Command) (meta.Result, error) { return b.proposeAs(b.ctx, "", c) }

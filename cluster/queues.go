@@ -136,6 +136,7 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 		return nil, err
 	}
 	defer done()
+	leader := a.broker.place(a.vhost, s.Name, s.Exclusive, s.Arguments)
 	q := meta.Queue{
 		VHost:      a.vhost,
 		Name:       s.Name,
@@ -144,10 +145,10 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 		AutoDelete: s.AutoDelete,
 		Exclusive:  s.Exclusive,
 		Arguments:  s.Arguments.Encode(),
-		Leader:     a.broker.opts.NodeID,
+		Leader:     leader.Node,
 	}
 	if !q.Durable {
-		q.Owner = a.broker.run()
+		q.Owner = leader
 	}
 	propose := func() (meta.Result, error) { return a.propose(meta.DeclareQueue{Queue: q}) }
 	if q.Exclusive {

@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster/meta"
+	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
 // led returns the engine of a queue for another node, nil if this node does not have it.
@@ -73,6 +75,13 @@ func (b *Broker) queueError(err error, r resource) error {
 // 406 (in use, not empty), or 541. A *wire.Error and nil are returned as they are.
 func (a *Access) QueueError(err error, name string) error {
 	return a.broker.queueError(err, resource{kindQueue, name, a.vhost})
+}
+
+// SendReply hands a message to a consumer of direct replies on another node. It says whether that can be reached, and does not wait.
+func (b *Broker) SendReply(node, vhost string, name, record, tail []byte) bool {
+	return b.Reachable(node) && b.links.Notify(node, &peerv1.Notice{Reply: &peerv1.DirectReply{
+		Vhost: []byte(vhost), Name: name, Record: bytes.Clone(record), Tail: tail,
+	}})
 }
 
 // findQueue is find for a name that somebody may have declared on another node.

@@ -99,6 +99,10 @@ type deliveries struct {
 	reply     *replyConsumer // nil: none; changed by the channel's owner only
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
+	ended     bool // no consumer comes back any more
+
+	closing   chan struct{}  // closed when ended
+	returning sync.WaitGroup // consumers that come back; added to under mu while not ended
 
 	// The channel's owner:
 	prefetch int // of consumers to come
@@ -109,7 +113,7 @@ type deliveries struct {
 }
 
 func newDeliveries(c *conn, ch *channel) *deliveries {
-	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer)}
+	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer), closing: make(chan struct{})}
 }
 
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
@@ -197,8 +201,11 @@ func (d *deliveries) cancelled(c *consumer) {
 	if d.consumers[c.Tag] != c {
 		return
 	}
-	delete(d.consumers, c.Tag)
 	d.announce(c) // the queue may be gone before consume has come to that
+	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+		return
+	}
+	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return
 	}
@@ -274,6 +281,11 @@ func (d *deliveries) close() {
 	d.endReplies()
 	d.mu.Lock()
 	d.stopWatch()
+	d.ended = true
+	close(d.closing)
+	d.mu.Unlock()
+	d.returning.Wait()
+	d.mu.Lock()
 	list := make([]*consumer, 0, len(d.consumers))
 	for _, c := range d.consumers {
 		list = append(list, c)
