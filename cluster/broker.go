@@ -62,7 +62,7 @@ type Options struct {
 	NodeTimeout time.Duration
 	// Balanced spreads the leaders of new queues over the nodes, unless they say otherwise.
 	Balanced bool
-	// Opened is called with the Broker before it is open, for those who need Metadata meanwhile. May be nil.
+	// Opened is called with the Broker before it is open, for those who need ClusterID meanwhile. May be nil.
 	Opened func(*Broker)
 	// Alarmed is told what the nodes of the cluster are short of whenever that may have changed: sorted, empty for nothing. It must
 	// not wait. May be nil.
@@ -83,6 +83,7 @@ type Broker struct {
 	network     *network.Network           // nil: there are no other nodes
 	links       *peer.Links                // nil without network
 	service     *peer.Service              // nil without network
+	clusterID   atomic.Pointer[string]
 	membership  *membership
 	nodes       *nodes
 	credentials *credentials
@@ -307,14 +308,12 @@ func (b *Broker) Meta() *meta.Group { return b.meta }
 // State returns the latest state that took effect on this node, for the lists of the admin API. It never waits.
 func (b *Broker) State() *meta.State { return b.current.Load() }
 
-// Metadata returns the latest state of the metadata, whether it has taken effect or not; nil before there is one. It never waits.
-func (b *Broker) Metadata() *meta.State {
-	select {
-	case <-b.membership.opened:
-		return b.meta.State()
-	default:
-		return nil
+// ClusterID returns the id of the cluster that this node belongs to, "" while it is in none. It never waits.
+func (b *Broker) ClusterID() string {
+	if id := b.clusterID.Load(); id != nil {
+		return *id
 	}
+	return ""
 }
 
 // propose commits a change that nobody asked for.

@@ -6,6 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/brokerd/brokerd/cluster/meta"
@@ -92,6 +96,9 @@ func (b *Broker) openMeta(ctx context.Context) error {
 		return fmt.Errorf("cluster: metadata: %w", err)
 	}
 	var join []string
+	if err := b.recallCluster(empty); err != nil {
+		return err
+	}
 	if b.network != nil {
 		mo.Transport = b.network.Transport()
 		mo.Forward = b.forward
@@ -120,7 +127,57 @@ func (b *Broker) openMeta(ctx context.Context) error {
 			return fmt.Errorf("cluster: %w", err)
 		}
 	}
-	return b.awaitLeader(ctx)
+	if err := b.awaitLeader(ctx); err != nil {
+		return err
+	}
+	return b.rememberCluster()
+}
+
+// clusterFile, beside the metadata, has the id of the cluster. The metadata has it, too, but a member only knows that once it has
+// a leader, and until then nobody must take it for a node without a cluster.
+func (b *Broker) clusterFile() string { return filepath.Join(b.opts.Meta.Dir, "cluster") }
+
+func (b *Broker) recallCluster(empty bool) error {
+	if empty {
+		return nil
+	}
+	id, err := os.ReadFile(b.clusterFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	text := strings.TrimSpace(string(id))
+	b.clusterID.Store(&text)
+	return nil
+}
+
+func (b *Broker) rememberCluster() error {
+	id := b.meta.State().ClusterID()
+	if id == "" { // made before clusters had ids
+		id = newClusterID()
+		if _, err := b.propose(meta.EnsureClusterID{ID: id}); err != nil {
+			return fmt.Errorf("cluster: %w", err)
+		}
+		id = b.meta.State().ClusterID()
+	}
+	if b.ClusterID() == id {
+		return nil
+	}
+	b.clusterID.Store(&id)
+	f, err := os.CreateTemp(b.opts.Meta.Dir, "cluster-*")
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	_, err = f.WriteString(id + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), b.clusterFile())
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
 }
 
 func newClusterID() string {

@@ -56,9 +56,7 @@ func (n *Node) optional(key string) bool { return n.cfg.Source(key).Origin == co
 // clusterID is the id of the cluster that the node belongs to, "" while it is in none.
 func (n *Node) clusterID() string {
 	if b := n.clustered.Load(); b != nil {
-		if s := b.Metadata(); s != nil {
-			return s.ClusterID()
-		}
+		return b.ClusterID()
 	}
 	return ""
 }
