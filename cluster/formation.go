@@ -166,6 +166,9 @@ func (b *Broker) rememberCluster() error {
 		return nil
 	}
 	b.clusterID.Store(&id)
+	if b.network != nil {
+		b.network.Renew()
+	}
 	f, err := os.CreateTemp(b.opts.Meta.Dir, "cluster-*")
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)

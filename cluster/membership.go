@@ -84,7 +84,9 @@ func (m *membership) Join(ctx context.Context, r *peerv1.JoinRequest) (*peerv1.J
 		Name: r.GetNode(), DisplayName: r.GetName(), Address: r.GetAddress(), Release: r.GetRelease(),
 		CommandVersion: r.GetCommandVersion(), Protocol: r.GetProtocol(),
 	}
-	m.broker.network.Learn(node.Name, node.DisplayName, node.Address)
+	if err := m.broker.network.Learn(network.Identity{Node: node.Name, Name: node.DisplayName, Address: node.Address}); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "address %q of the joining node: %v", node.Address, err)
+	}
 	known := s.Node(node.Name) != nil
 	if _, err := g.Propose(ctx, meta.PutNode{Node: node}); err != nil {
 		if errors.Is(err, meta.ErrNodeNameTaken) {
@@ -181,7 +183,9 @@ func (b *Broker) joinVia(ctx context.Context, address string, request *peerv1.Jo
 	}
 	for _, p := range r.GetMembers() {
 		if p.GetNode() != request.GetNode() {
-			b.network.Learn(p.GetNode(), p.GetName(), p.GetAddress())
+			if err := b.network.Learn(network.Identity{Node: p.GetNode(), Name: p.GetName(), Address: p.GetAddress()}); err != nil {
+				b.log.Warn("address of a member cannot be used", "node", p.GetName(), "address", p.GetAddress(), "error", err)
+			}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/network"
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
@@ -57,7 +58,9 @@ func (n *nodes) follow(s *meta.State) {
 				continue
 			}
 			if m.Address != "" {
-				b.network.Learn(m.Name, m.DisplayName, m.Address)
+				if err := b.network.Learn(network.Identity{Node: m.Name, Name: m.DisplayName, Address: m.Address}); err != nil {
+					b.log.Warn("address of a node cannot be used", "node", m.DisplayName, "address", m.Address, "error", err)
+				}
 			}
 			if n.others[m.Name] == nil {
 				n.others[m.Name] = &other{since: time.Now()}
