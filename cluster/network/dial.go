@@ -11,7 +11,7 @@ import (
 // connect makes a connection to whoever is at address, or to the node want if that is not "". With an error after which the
 // identity is proven (see party.dial), it returns that, too.
 func (n *Network) connect(ctx context.Context, address string, k kind, want string) (*conn, Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(n.options.DialTimeout, handshakeTimeout))
+	ctx, cancel := context.WithTimeout(ctx, n.options.DialTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.life, cancel)()
 

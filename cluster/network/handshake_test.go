@@ -176,7 +176,7 @@ func TestTamperedHandshakeNeverSucceeds(t *testing.T) {
 	a, b := newParty(t, "a", "c1", "secret"), newParty(t, "b", "c1", "secret")
 	run := func(flipDialer, flipListener int, mask byte) (result, int, int) {
 		// A changed length leaves one side waiting for what never comes.
-		patience := 300 * time.Millisecond
+		patience := 100 * time.Millisecond
 		if flipDialer < 0 && flipListener < 0 {
 			patience = 20 * time.Second
 		}

@@ -13,7 +13,7 @@ type Identity struct {
 	Cluster  string // id of its cluster, "" while in none; at most 64 bytes
 	Address  string // host:port at which its cluster listener is reached; at most 255 bytes
 	Release  string // of the software; at most 64 bytes
-	Protocol uint32 // highest protocol between nodes that it speaks
+	Protocol uint32 // highest protocol between nodes that it speaks; two nodes use the lower of theirs
 }
 
 // The protocols between nodes that this release speaks. A change that an older node cannot follow raises maxProtocol; what the

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -250,3 +251,13 @@ func (p *proxy) hang(on bool) {
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
+
+// mustPair reads a certificate, whatever is wrong with it.
+func mustPair(t testing.TB, o *TLSOptions) tls.Certificate {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}

@@ -204,9 +204,10 @@ func (n *Network) moved(node string) {
 	}
 }
 
-// Learn notes the name and address of a node as somebody else knows them; Node and Address are needed. An address that the
-// node itself has announced goes first as long as it is not older than the one before this. Errors: ErrOption for what cannot be an identity
-// or an address. Learning of this node itself does nothing.
+// Learn notes the name and address of a node as somebody else knows them; Node and Address are needed. A new address is tried
+// first, before the one that was known; one that is in the book already keeps its place, so that hearsay of an old address does
+// not push aside what the node announced since. Errors: ErrOption for what cannot be an identity or an address. Learning of
+// this node itself does nothing.
 func (n *Network) Learn(id Identity) error {
 	if err := errors.Join(id.check(), checkAddress(id.Address)); err != nil {
 		return fmt.Errorf("%w: node %q: %w", ErrOption, id.Node, err)

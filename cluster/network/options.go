@@ -35,7 +35,7 @@ type Options struct {
 	// be shared with another Network.
 	BookFile string
 
-	DialTimeout time.Duration // for connecting and handshake together; 0 is 3 s
+	DialTimeout time.Duration // for connecting and handshake together; 0 is 3 s, more than 5 s is 5 s
 	Logger      *slog.Logger  // nil is slog.Default()
 
 	// Only tests set these.
@@ -53,6 +53,7 @@ func (o Options) withDefaults() Options {
 	if o.DialTimeout <= 0 {
 		o.DialTimeout = defaultDialTimeout
 	}
+	o.DialTimeout = min(o.DialTimeout, handshakeTimeout) // the other side waits no longer
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
