@@ -99,6 +99,9 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	if err := n.loadDefinitions(ctx); err != nil {
+		return nil, err
+	}
 	o := serverOptions(cfg)
 	o.NodeID = n.dir.NodeID()
 	if links != nil {
