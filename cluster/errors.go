@@ -78,7 +78,7 @@ func clientError(err error, r resource) error {
 	case errors.Is(err, queue.ErrUnavailable):
 		return wire.Errorf(wire.NotFound, "home node of %s is down or inaccessible", r)
 	case errors.Is(err, meta.ErrNotLeader), errors.Is(err, meta.ErrLeadershipLost), errors.Is(err, meta.ErrTimeout),
-		errors.Is(err, meta.ErrShutdown), errors.Is(err, meta.ErrStaleOwner):
+		errors.Is(err, meta.ErrShutdown), errors.Is(err, meta.ErrOwnerEnded):
 		return wire.Errorf(wire.InternalError, "the cluster could not commit a change of %s: %v", r, err)
 	}
 	return wire.Errorf(wire.InternalError, "change of %s failed: %v", r, err)

@@ -98,7 +98,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("read", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
-			if _, err := readSnapshot(bytes.NewReader(data)); err != nil {
+			if _, err := readSnapshot(bytes.NewReader(data), CommandVersion); err != nil {
 				b.Fatal(err)
 			}
 		}

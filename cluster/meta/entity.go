@@ -97,11 +97,21 @@ type Owner struct {
 	Incarnation uint64
 }
 
-// NodeRun is what the state knows of a node: its latest run, and whether that is over.
-type NodeRun struct {
-	Name        string
-	Incarnation uint64
-	Ended       bool
+// Node is a node of the cluster: how to reach it, what it can do, and its latest run. A node that was started but never
+// announced by PutNode has only a name and a run.
+type Node struct {
+	Name           string   // the node id: never changes, and is the key
+	DisplayName    string   // what people call it; unique unless empty
+	Address        string   // of its cluster listener, host:port
+	AMQP           []string // addresses of its AMQP listeners
+	Admin          string   // address of its admin listener
+	HTTP           string   // address of its HTTP listener
+	Release        string   // version of the program
+	Protocol       uint32   // greatest version of the protocol between nodes that it speaks
+	CommandVersion uint32   // greatest version of commands that it can apply; 0 if it is not known
+	Draining       bool     // it is to get no new queues and clients
+	Incarnation    uint64   // number of the latest run, from 1; 0: never started
+	Ended          bool     // that run is over
 }
 
 // DestinationKind says what a binding leads to.

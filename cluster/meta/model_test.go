@@ -26,7 +26,7 @@ type model struct {
 	bindings  map[string]Binding
 	policies  map[string]Policy
 	params    map[string]Parameter
-	nodes     map[string]NodeRun
+	nodes     map[string]Node
 	lastQueue uint64
 }
 
@@ -34,7 +34,7 @@ func newModel() *model {
 	return &model{
 		vhosts: map[string]VHost{}, users: map[string]User{}, perms: map[string]Permission{}, topics: map[string]TopicPermission{},
 		exchanges: map[string]Exchange{}, queues: map[string]Queue{}, bindings: map[string]Binding{}, policies: map[string]Policy{},
-		params: map[string]Parameter{}, nodes: map[string]NodeRun{},
+		params: map[string]Parameter{}, nodes: map[string]Node{},
 	}
 }
 
@@ -86,7 +86,7 @@ func (m *model) unbind(k string) {
 
 func (m *model) running(o Owner) error {
 	if run, ok := m.nodes[o.Node]; o != (Owner{}) && (!ok || run.Incarnation != o.Incarnation || run.Ended) {
-		return ErrStaleOwner
+		return ErrOwnerEnded
 	}
 	return nil
 }
@@ -251,7 +251,9 @@ func (m *model) apply(c Command) (created bool, err error) {
 		delete(m.params, id(c.VHost, c.Component, c.Name))
 	case StartNode:
 		m.end(func(o Owner, _ uint64) bool { return o.Node == c.Node })
-		m.nodes[c.Node] = NodeRun{Name: c.Node, Incarnation: m.nodes[c.Node].Incarnation + 1}
+		n := m.nodes[c.Node]
+		n.Name, n.Incarnation, n.Ended = c.Node, n.Incarnation+1, false
+		m.nodes[c.Node] = n
 	case EndOwner:
 		m.end(func(o Owner, connection uint64) bool {
 			return o == c.Owner && (c.Connection == 0 || c.Connection == connection)
@@ -530,7 +532,7 @@ func identity(e Entity) string {
 		return id("policy", e.VHost, e.Operator, e.Name)
 	case *Parameter:
 		return id("parameter", e.VHost, e.Component, e.Name)
-	case *NodeRun:
+	case *Node:
 		return id("node", e.Name)
 	default:
 		panic(fmt.Sprintf("%T", e))
