@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -57,7 +58,7 @@ func BenchmarkPublishDeliverAck(b *testing.B) {
 		for _, where := range []string{"local", "link"} {
 			b.Run(fmt.Sprintf("block=%d/%s", size, where), func(b *testing.B) {
 				l := newLeader(b)
-				var h queue.Handle = l.declare(queue.Options{ID: 1})
+				var h queue.Handle = l.declare(queue.Options{ID: 1, Memory: queue.NewMemory(1<<40, 1<<40)})
 				if where == "link" {
 					h = newUser(b, l, "user").queue(1)
 				}
@@ -88,7 +89,12 @@ func publishDeliverAck(b *testing.B, h queue.Handle, size int) {
 		h.Publish(p)
 		sent += int64(size)
 	}
-	until(b, "delivery", func() bool { return c.total.Load() == sent })
+	for deadline := time.Now().Add(30 * time.Second); c.total.Load() < sent; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			st, err := h.Status()
+			b.Fatalf("%d of %d messages came: %+v, %v", c.total.Load(), sent, st, err)
+		}
+	}
 	b.StopTimer()
 	b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op")
 }
