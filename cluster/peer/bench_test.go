@@ -16,6 +16,7 @@ type counter struct {
 	h     queue.Handle
 	every int
 	total atomic.Int64
+	moved chan struct{} // holds one when something was delivered
 	open  queue.Range
 	n     int
 }
@@ -40,16 +41,16 @@ func (c *counter) Deliver(k *queue.Consumer, pieces []queue.Piece) {
 		}
 	}
 	c.total.Add(int64(n))
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
 }
 
 func (c *counter) ack(k *queue.Consumer) {
 	c.h.Settle(&queue.Settlement{Handle: c.h, Consumer: k, Ranges: []queue.Range{c.open}})
 	c.n = 0
 }
-
-type flowWindow struct{ room chan struct{} }
-
-func (f flowWindow) Done(int) { <-f.room }
 
 // BenchmarkPublishDeliverAck publishes 16-byte messages, delivers and acknowledges them: on the queue itself, and over a link. ns/op
 // and cpu-ns/op are per message.
@@ -58,9 +59,9 @@ func BenchmarkPublishDeliverAck(b *testing.B) {
 		for _, where := range []string{"local", "link"} {
 			b.Run(fmt.Sprintf("block=%d/%s", size, where), func(b *testing.B) {
 				l := newLeader(b)
-				var h queue.Handle = l.declare(queue.Options{ID: 1, Memory: queue.NewMemory(1<<40, 1<<40)})
+				var h queue.Handle = l.declare(queue.Options{ID: 1})
 				if where == "link" {
-					h = newUser(b, l, "user").queue(1)
+					h = newUserAt(b, l.addr, "user").queue(1)
 				}
 				publishDeliverAck(b, h, size)
 			})
@@ -68,8 +69,11 @@ func BenchmarkPublishDeliverAck(b *testing.B) {
 	}
 }
 
+// maxBacklog is how many messages may be on their way.
+const maxBacklog = 64000
+
 func publishDeliverAck(b *testing.B, h queue.Handle, size int) {
-	c := &counter{h: h, every: size}
+	c := &counter{h: h, every: size, moved: make(chan struct{}, 1)}
 	if err := h.Consume(&queue.Consumer{Receiver: c}); err != nil {
 		b.Fatal(err)
 	}
@@ -77,15 +81,18 @@ func publishDeliverAck(b *testing.B, h queue.Handle, size int) {
 	for range size {
 		one.Append(rec(1, 16, false))
 	}
-	flow := flowWindow{make(chan struct{}, max(8, 16000/size))}
+	flow := &budget{}
 	b.ReportAllocs()
 	b.ResetTimer()
 	began := cpu()
 	sent := int64(0)
 	for sent < int64(b.N) {
+		for sent-c.total.Load() > maxBacklog { // a longer one would measure the memory that it takes
+			<-c.moved
+		}
 		p := &queue.Publication{Block: one, Flow: flow}
 		p.Block.Records = append(block.GetArena(len(one.Records)), one.Records...)
-		flow.room <- struct{}{}
+		flow.add(p.Block.Size())
 		h.Publish(p)
 		sent += int64(size)
 	}

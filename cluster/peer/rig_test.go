@@ -135,8 +135,16 @@ type user struct {
 const leaderName = "leader"
 
 func newUser(t testing.TB, l *leader, name string, change ...func(*Options)) *user {
-	u := &user{t: t, proxy: newProxy(t, l.addr)}
-	conn, err := grpc.NewClient("passthrough:///"+u.proxy.addr,
+	p := newProxy(t, l.addr)
+	u := newUserAt(t, p.addr, name, change...)
+	u.proxy = p
+	return u
+}
+
+// newUserAt returns a user without a proxy.
+func newUserAt(t testing.TB, addr, name string, change ...func(*Options)) *user {
+	u := &user{t: t}
+	conn, err := grpc.NewClient("passthrough:///"+addr,
 		append(DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
