@@ -209,7 +209,8 @@ const maxCredit = 1 << 30
 // Receiver is the channel behind a consumer. All methods are called by queue runners and must not block.
 type Receiver interface {
 	// Reserve asks for room for up to n messages and returns how many may be delivered now. When it returns less than n it
-	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver.
+	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver. A queue that does not use all that was granted
+	// asks again without Wake.
 	Reserve(c *Consumer, n int) int
 	// Unreserve gives back what was reserved and not delivered.
 	Unreserve(c *Consumer, n int)

@@ -109,6 +109,7 @@ const (
 	ClientLocal LeaderLocator = "client-local" // the node that the client is connected to
 	Balanced    LeaderLocator = "balanced"     // the node that leads the fewest queues
 )
+
 // Definitions says which definitions the node imports when it starts.
 type Definitions struct {
 	Load string // a file, or a directory with *.json files; empty for none
