@@ -274,6 +274,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.running = false
 	b.mu.Unlock()
 	b.stopping.Store(true)
+	if b.service != nil {
+		b.service.Close() // what other nodes have and did not settle goes back to the engines
+	}
 	b.engines.stop()
 	return errors.Join(b.meta.Shutdown(ctx), b.closeNetwork(ctx))
 }
@@ -327,7 +330,7 @@ func (b *Broker) proposeAs(ctx context.Context, actor string, c meta.Command) (m
 	r, err := b.meta.Propose(ctx, c)
 	if err == nil {
 		// Whoever is told that it is done may use it on another node at once.
-		b.nodes.agree(ctx, min(r.Index, b.State().Index()))
+		b.nodes.agree(ctx, r.Index)
 	}
 	return r, err
 }

@@ -77,7 +77,7 @@ func (n *testNode) start() {
 		CloseConnections: func(match func(id uint64, vhost, user string) bool, reason string) {
 			n.closingMu.Lock()
 			defer n.closingMu.Unlock()
-			if match("v", "-") || match("-", "u") {
+			if match(0, "v", "-") || match(0, "-", "u") {
 				n.closing = append(n.closing, reason)
 			}
 		},

@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -110,9 +108,6 @@ func (b *Broker) openMeta(ctx context.Context) error {
 		}
 	}
 	mo.Bootstrap = empty && join == nil
-	if mo.Bootstrap {
-		mo.ClusterID = newClusterID()
-	}
 	if b.meta, err = meta.Open(mo); err != nil {
 		return fmt.Errorf("cluster: metadata: %w", err)
 	}
@@ -155,14 +150,7 @@ func (b *Broker) recallCluster(empty bool) error {
 
 func (b *Broker) rememberCluster() error {
 	id := b.meta.State().ClusterID()
-	if id == "" { // made before clusters had ids
-		id = newClusterID()
-		if _, err := b.propose(meta.EnsureClusterID{ID: id}); err != nil {
-			return fmt.Errorf("cluster: %w", err)
-		}
-		id = b.meta.State().ClusterID()
-	}
-	if b.ClusterID() == id {
+	if id == "" || b.ClusterID() == id {
 		return nil
 	}
 	b.clusterID.Store(&id)
@@ -181,12 +169,6 @@ func (b *Broker) rememberCluster() error {
 		return fmt.Errorf("cluster: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
-}
-
-func newClusterID() string {
-	var id [16]byte
-	rand.Read(id[:]) // never fails
-	return hex.EncodeToString(id[:])
 }
 
 // checkFormation looks whether what the node is configured to join is what it belongs to.

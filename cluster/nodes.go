@@ -113,21 +113,27 @@ func (n *nodes) linked(node string, up bool) {
 	}
 	n.broker.log.Info("node is reached", "node", name)
 	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
-	n.broker.links.Notify(node, &peerv1.Notice{Applied: n.broker.State().Index()})
+	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index()}})
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
 func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 	switch {
-	case notice.GetApplied() > 0:
+	case notice.GetApplied() != nil:
+		a := notice.GetApplied()
 		n.change(func() bool {
 			o := n.others[node]
-			if o == nil || o.applied >= notice.GetApplied() {
+			if o == nil || o.applied >= a.GetIndex() {
 				return false
 			}
-			o.applied = notice.GetApplied()
+			o.applied = a.GetIndex()
 			return true
 		})
+		select {
+		case <-n.broker.membership.opened:
+			n.broker.meta.Committed(a.GetIndex(), a.GetTerm())
+		default:
+		}
 	case notice.GetAlarms() != nil:
 		n.change(func() bool {
 			if o := n.others[node]; o != nil {
@@ -146,7 +152,7 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 
 // announce tells the other nodes how far this one is. The latest word is all that counts, so one that is lost in between does no
 // harm: the next link begins with it.
-func (n *nodes) announce(index uint64) {
+func (n *nodes) announce(index, term uint64) {
 	n.mu.Lock()
 	var up []string
 	for name, o := range n.others {
@@ -156,7 +162,7 @@ func (n *nodes) announce(index uint64) {
 	}
 	n.mu.Unlock()
 	for _, name := range up {
-		n.broker.links.Notify(name, &peerv1.Notice{Applied: index})
+		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term}})
 	}
 }
 
