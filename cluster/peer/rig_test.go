@@ -275,6 +275,14 @@ func (p *proxy) cut() {
 	}
 }
 
+// resume ends stall.
+func (p *proxy) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.stalled)
+	p.stalled = nil
+}
+
 // stall lets the connections be, but forwards nothing until cut.
 func (p *proxy) stall() {
 	p.mu.Lock()
