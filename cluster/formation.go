@@ -98,7 +98,7 @@ func (b *Broker) openMeta(ctx context.Context) error {
 		return err
 	}
 	if b.network != nil {
-		mo.Transport = b.network.Transport()
+		mo.Transport = patient(b.network.Transport(), b.nodes)
 		mo.Forward = b.forward
 		b.network.Serve()
 	}
