@@ -25,6 +25,7 @@ func taken(p *queue.Publication) {
 }
 
 func refuseAll(p *queue.Publication) {
+	p.Batch.Lose()
 	if p.Seqs != nil {
 		p.Batch.Refuse(p.Seqs...)
 		return

@@ -1622,6 +1622,7 @@ type Notice struct {
 	Alarms        *Alarms                `protobuf:"bytes,1,opt,name=alarms,proto3" json:"alarms,omitempty"`
 	Reply         *DirectReply           `protobuf:"bytes,2,opt,name=reply,proto3" json:"reply,omitempty"`
 	Event         []byte                 `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	Applied       *Applied               `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1677,6 +1678,66 @@ func (x *Notice) GetEvent() []byte {
 	return nil
 }
 
+func (x *Notice) GetApplied() *Applied {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+// Applied is how far the sending node is with the metadata.
+type Applied struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // of the entry at index, 0 if it is not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Applied) Reset() {
+	*x = Applied{}
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Applied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Applied) ProtoMessage() {}
+
+func (x *Applied) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Applied.ProtoReflect.Descriptor instead.
+func (*Applied) Descriptor() ([]byte, []int) {
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Applied) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Applied) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 // Alarms are those that are raised on the sending node: all of them, each time.
 type Alarms struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1687,7 +1748,7 @@ type Alarms struct {
 
 func (x *Alarms) Reset() {
 	*x = Alarms{}
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1760,7 @@ func (x *Alarms) String() string {
 func (*Alarms) ProtoMessage() {}
 
 func (x *Alarms) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1773,7 @@ func (x *Alarms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alarms.ProtoReflect.Descriptor instead.
 func (*Alarms) Descriptor() ([]byte, []int) {
-	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Alarms) GetNames() []string {
@@ -1736,7 +1797,7 @@ type DirectReply struct {
 
 func (x *DirectReply) Reset() {
 	*x = DirectReply{}
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1809,7 @@ func (x *DirectReply) String() string {
 func (*DirectReply) ProtoMessage() {}
 
 func (x *DirectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1822,7 @@ func (x *DirectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectReply.ProtoReflect.Descriptor instead.
 func (*DirectReply) Descriptor() ([]byte, []int) {
-	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DirectReply) GetVhost() []byte {
@@ -1908,11 +1969,15 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\bconsumer\x18\x01 \x01(\x04R\bconsumer\"1\n" +
 	"\x05Chunk\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\x04R\x05total\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\x83\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\xb7\x01\n" +
 	"\x06Notice\x12/\n" +
 	"\x06alarms\x18\x01 \x01(\v2\x17.brokerd.peer.v1.AlarmsR\x06alarms\x122\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1c.brokerd.peer.v1.DirectReplyR\x05reply\x12\x14\n" +
-	"\x05event\x18\x03 \x01(\fR\x05event\"\x1e\n" +
+	"\x05event\x18\x03 \x01(\fR\x05event\x122\n" +
+	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"3\n" +
+	"\aApplied\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\x1e\n" +
 	"\x06Alarms\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"\x84\x01\n" +
 	"\vDirectReply\x12\x14\n" +
@@ -1968,7 +2033,7 @@ func file_proto_peer_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_proto_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_proto_peer_v1_peer_proto_goTypes = []any{
 	(Outcome)(0),         // 0: brokerd.peer.v1.Outcome
 	(Method)(0),          // 1: brokerd.peer.v1.Method
@@ -1994,8 +2059,9 @@ var file_proto_peer_v1_peer_proto_goTypes = []any{
 	(*Paused)(nil),       // 21: brokerd.peer.v1.Paused
 	(*Chunk)(nil),        // 22: brokerd.peer.v1.Chunk
 	(*Notice)(nil),       // 23: brokerd.peer.v1.Notice
-	(*Alarms)(nil),       // 24: brokerd.peer.v1.Alarms
-	(*DirectReply)(nil),  // 25: brokerd.peer.v1.DirectReply
+	(*Applied)(nil),      // 24: brokerd.peer.v1.Applied
+	(*Alarms)(nil),       // 25: brokerd.peer.v1.Alarms
+	(*DirectReply)(nil),  // 26: brokerd.peer.v1.DirectReply
 }
 var file_proto_peer_v1_peer_proto_depIdxs = []int32{
 	6,  // 0: brokerd.peer.v1.LinkRequest.operations:type_name -> brokerd.peer.v1.Operation
@@ -2023,15 +2089,16 @@ var file_proto_peer_v1_peer_proto_depIdxs = []int32{
 	3,  // 22: brokerd.peer.v1.Reply.failure:type_name -> brokerd.peer.v1.Failure
 	19, // 23: brokerd.peer.v1.Reply.piece:type_name -> brokerd.peer.v1.Deliver
 	18, // 24: brokerd.peer.v1.Reply.status:type_name -> brokerd.peer.v1.Status
-	24, // 25: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
-	25, // 26: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
-	4,  // 27: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
-	5,  // 28: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	25, // 25: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
+	26, // 26: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
+	24, // 27: brokerd.peer.v1.Notice.applied:type_name -> brokerd.peer.v1.Applied
+	4,  // 28: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
+	5,  // 29: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_proto_peer_v1_peer_proto_init() }
@@ -2045,7 +2112,7 @@ func file_proto_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_peer_v1_peer_proto_rawDesc), len(file_proto_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
