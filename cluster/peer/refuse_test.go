@@ -130,3 +130,23 @@ func TestTouch(t *testing.T) {
 		t.Errorf("id %d, want 1", h.ID())
 	}
 }
+
+// TestLateCancel has deliveries come for a consumer whose Cancel has not waited for them.
+func TestLateCancel(t *testing.T) {
+	l := newLeader(t, func(o *ServiceOptions) { o.LinkTimeout = 20 * time.Second })
+	q := l.declare(queue.Options{ID: 1})
+	u := newUser(t, l, "user", func(o *Options) { o.LinkTimeout, o.CallTimeout = 20*time.Second, 100*time.Millisecond })
+	h := u.queue(1)
+	c := newSink(h, -1)
+	c.consume(t)
+	u.proxy.stall()
+	_, answered := publish(q, 0, 10, 16, false, nil)
+	within(t, "confirm", answered)
+	wantStatus(t, q, 0, 10, 1)
+	h.Cancel(&c.Consumer)
+	u.proxy.resume()
+	wantStatus(t, q, 10, 0, 0)
+	if n := c.count(); n > 0 {
+		t.Errorf("%d messages came after Cancel", n)
+	}
+}
