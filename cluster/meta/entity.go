@@ -1,6 +1,10 @@
 package meta
 
-import "strings"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Entities of the replicated state. They are immutable once in the state: a change makes a new value. Arguments are encoded
 // AMQP field tables (without the length prefix), nil for none, kept byte for byte as the client sent them.
@@ -155,3 +159,11 @@ const (
 	HashSHA256   = "rabbit_password_hashing_sha256"
 	HashSHA512   = "rabbit_password_hashing_sha512"
 )
+
+// SameDescription says whether n and o agree in everything that PutNode sets.
+func (n *Node) SameDescription(o *Node) bool {
+	a, b := *n, *o
+	a.Incarnation, a.Ended, a.AMQP = 0, false, nil
+	b.Incarnation, b.Ended, b.AMQP = 0, false, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(n.AMQP, o.AMQP)
+}

@@ -28,11 +28,12 @@ type outcome struct {
 
 // fsm applies the log. Raft calls its methods from one goroutine at a time; state may be read by anyone.
 type fsm struct {
-	log     *slog.Logger
-	version uint32 // greatest version of commands that is applied
-	onApply func(old, new *State, changes []Change)
-	state   atomic.Pointer[State]
-	waiters indexWaiters
+	log       *slog.Logger
+	version   uint32                   // greatest version of commands that is applied
+	onApplied func(index, term uint64) // may be nil
+	onApply   func(old, new *State, changes []Change)
+	state     atomic.Pointer[State]
+	waiters   indexWaiters
 
 	// broken is set once an entry or snapshot cannot be understood. From then on nothing is applied and no snapshot is taken,
 	// so that the log keeps what an upgraded version needs.
@@ -127,6 +128,9 @@ func (f *fsm) publish(old, new *State, changes []Change) {
 		f.onApply(old, new, changes)
 	}
 	f.state.Store(new)
+	if f.onApplied != nil {
+		f.onApplied(new.index, new.term)
+	}
 	f.waiters.wake(new.index)
 	signal(f.filled)
 	entities := new.NumQueues() + new.NumExchanges() + new.NumBindings()

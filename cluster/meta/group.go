@@ -86,7 +86,7 @@ func Open(o Options) (*Group, error) {
 		quit:      make(chan struct{}),
 		gone:      make(chan struct{}),
 	}
-	g.fsm.version = o.Version
+	g.fsm.version, g.fsm.onApplied = o.Version, o.OnApplied
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.leaders.init()
 	g.notices = newNotices(o.Transport, g.State)

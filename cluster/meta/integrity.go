@@ -161,3 +161,20 @@ func checkEntry(path string, db *raftboltdb.BoltStore, i uint64) error {
 func damaged(path, how string) error {
 	return fmt.Errorf("%w: %s %s; restore the data directory from a backup, or move it away to start an empty node", ErrDamaged, path, how)
 }
+
+// Empty says whether dir has no metadata yet: that of a node that never was in a group, or was not let into one. Errors are those of
+// Open.
+func Empty(dir string) (bool, error) {
+	runs, err := checkFile(logPath(dir))
+	if err != nil {
+		return false, logError(logPath(dir), err)
+	}
+	if len(runs) > 0 {
+		return false, nil
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	return len(entries) == 0, nil
+}

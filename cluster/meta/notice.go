@@ -83,6 +83,10 @@ func (n *notices) pass() {
 	}
 }
 
+// Committed says that the entry of this index and term is committed, because another member has applied it (Options.OnApplied): this
+// one can do so, too, without waiting for word from the leader. It does not wait.
+func (g *Group) Committed(index, term uint64) { g.notices.want(index, term) }
+
 // want says that somebody waits for the entry of this index and term, which is committed.
 func (n *notices) want(index, term uint64) {
 	if term == 0 {

@@ -55,6 +55,10 @@ type Options struct {
 	// the apply goroutine: it must not call methods of the Group, and while it runs nothing else is applied.
 	OnApply func(old, new *State, changes []Change)
 
+	// OnApplied is called after OnApply, once State shows what the group has applied up to index; term is that of its last entry, 0 if
+	// it is not known. Also for what changed nothing. It must not wait. See Group.Committed.
+	OnApplied func(index, term uint64)
+
 	// DefaultVHost, DefaultUser and DefaultPassword are made once, when a new group starts: "/", "guest" and "guest" if
 	// empty. The user gets the tag administrator and all permissions in the vhost.
 	DefaultVHost, DefaultUser, DefaultPassword string
