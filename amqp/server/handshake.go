@@ -219,6 +219,7 @@ func (c *conn) login(version [2]byte) error {
 		if refused, ok := errors.AsType[*refusal](err); ok {
 			return refused
 		}
+		c.srv.stats.loginsRefused.Add(1)
 		c.log.Warn("login refused", "user", user, "mechanism", m.Mechanism, "cause", err)
 		if !c.caps.authenticationFailureClose {
 			return refuse("login refused")

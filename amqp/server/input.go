@@ -37,7 +37,9 @@ type input struct {
 	need   int    // unread bytes to make room for; set by fill
 	direct []byte // where to read to instead of buf; set by readTo
 	got    int    // bytes that were read to direct
-	sparse bool   // the next fill reads sparseRead bytes at most
+	total  uint64 // bytes that were read
+	sample sampler
+	sparse bool // the next fill reads sparseRead bytes at most
 	err    error
 }
 
@@ -85,6 +87,7 @@ func (in *input) fill(need int) error {
 	in.acquire()
 	n, err := in.nc.Read(in.free())
 	in.w += n
+	in.total += uint64(n)
 	in.sparse = false
 	if n > 0 {
 		return nil // an error comes again
@@ -99,6 +102,7 @@ func (in *input) fillSecure() error {
 		room := in.free()
 		n, err := in.nc.Read(room)
 		in.w += n
+		in.total += uint64(n)
 		got += n
 		switch {
 		case got > 0 && (err != nil || n == len(room) || in.sparse):
@@ -121,6 +125,7 @@ func (in *input) readSecureTo(b []byte) (int, error) {
 	for got := 0; ; {
 		n, err := in.nc.Read(b[got:])
 		got += n
+		in.total += uint64(n)
 		switch {
 		case got == len(b), got > 0 && err != nil:
 			return got, nil
@@ -143,6 +148,7 @@ func (in *input) readTo(b []byte) (int, error) {
 	}
 	if in.raw == nil {
 		n, err := in.nc.Read(b)
+		in.total += uint64(n)
 		if n > 0 {
 			err = nil // it comes again
 		}
@@ -173,11 +179,14 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.acquire()
 		b = in.free()
 	}
+	begin := in.sample.begin()
 	n, again, err := readRaw(fd, b)
 	if again {
 		in.park()
 		return false
 	}
+	in.sample.end(begin)
+	in.total += uint64(n)
 	if in.direct == nil {
 		in.w += n
 	} else {

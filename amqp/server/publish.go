@@ -43,6 +43,8 @@ type publisher struct {
 	chunk uint64         // counts calls of flush
 
 	repeats repeats
+	tally   tally
+	active  bool // counted among the publishers
 
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
@@ -182,12 +184,17 @@ func (p *publisher) accept() error {
 			r.vhost = nil // this route is for this message only
 		}
 	}
+	p.tally.received++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
+		p.tally.routed += uint64(len(r.targets))
 		p.take()
 	case r.parsed.Mandatory:
+		p.tally.returned++
 		p.giveBack()
+	default:
+		p.tally.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -350,11 +357,42 @@ func (p *publisher) giveBack() {
 	out.unlockAndWrite()
 }
 
+// tally is what was published since the last report, so that counting costs no atomic operation per message.
+type tally struct{ received, routed, dropped, returned uint64 }
+
+// report adds the tally to the server's counters.
+func (p *publisher) report() {
+	t := &p.tally
+	if t.received == 0 {
+		return
+	}
+	s := &p.c.srv.stats
+	if !p.active {
+		p.active = true
+		s.publishers.Add(1)
+	}
+	s.received.Add(t.received)
+	if p.mode == modeConfirm {
+		s.receivedConfirm.Add(t.received)
+	}
+	if t.routed > 0 {
+		s.routed.Add(t.routed)
+	}
+	if t.dropped > 0 {
+		s.dropped.Add(t.dropped)
+	}
+	if t.returned > 0 {
+		s.returned.Add(t.returned)
+	}
+	*t = tally{}
+}
+
 // flush ends a read chunk: it pushes the pending blocks to their queues, unless they belong to a transaction, and waits while the
 // connection has too much in flight, or while its client does not read what it is owed.
 func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
+	p.report()
 	if p.mode == modeTx {
 		return
 	}
@@ -425,7 +463,7 @@ func (p *publisher) selectConfirm() {
 	if p.mode == modePlain {
 		p.flush()
 		p.mode = modeConfirm
-		p.confirms = &confirms{out: p.c.out, channel: p.ch.id}
+		p.confirms = &confirms{out: p.c.out, channel: p.ch.id, stats: &p.c.srv.stats}
 		p.complete = p.confirms.complete
 	}
 }
@@ -443,6 +481,10 @@ func (p *publisher) drop() {
 
 // abort drops an incomplete message and an uncommitted transaction, and stops the confirms: the channel is closing.
 func (p *publisher) abort() {
+	p.report()
+	if p.active {
+		p.c.srv.stats.publishers.Add(-1)
+	}
 	p.drop()
 	p.release()
 	p.own = nil

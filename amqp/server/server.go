@@ -20,6 +20,7 @@ type Server struct {
 	alarm   atomic.Pointer[alarm] // nil: none
 	replies *replies
 	claims  claims
+	stats   stats
 
 	nextID atomic.Uint64
 	open   atomic.Int64  // connections that count against MaxConnections
