@@ -62,6 +62,7 @@ type Broker struct {
 	// permission that was set is not overlooked.
 	topicPermissions atomic.Int64
 	admin            nameLocks
+	figures          figures
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex

@@ -25,6 +25,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 		l.Done()
 		return
 	}
+	b.figures.deadLettered(l.Reason, len(l.Records))
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}

@@ -11,6 +11,7 @@ type Config struct {
 	DataDir  string // directory of everything that survives a restart
 	Node     Node
 	AMQP     AMQP
+	HTTP     HTTP
 	Store    Store
 	Memory   Memory
 	Queue    Queue
@@ -77,6 +78,11 @@ type TCP struct {
 	RcvBuf    int           // bytes, 0 leaves the system's default
 	SndBuf    int           // bytes, 0 leaves the system's default
 	KeepAlive time.Duration // 0 switches it off
+}
+
+// HTTP configures the listener for metrics, health and profiles.
+type HTTP struct {
+	Listen string // host:port, "" for none
 }
 
 // SyncMode says when a commit counts as durable.

@@ -110,7 +110,7 @@ var keys = []Key{
 		Help: "TCP keepalive interval of client sockets."},
 
 	{Name: "amqp.tls.listen", Default: "", Flag: "amqp-tls-listen",
-		kind: orNone(addresses(func(c *Config) *[]string { return &c.AMQP.TLS.Listen })),
+		kind: peers(func(c *Config) *[]string { return &c.AMQP.TLS.Listen }),
 		Help: "Addresses to accept AMQP over TLS on, usually port 5671. Needs `amqp.tls.cert` and `amqp.tls.key`."},
 	{Name: "amqp.tls.cert", Default: "",
 		kind: text(func(c *Config) *string { return &c.AMQP.TLS.Cert }, 0, 4096),
@@ -133,6 +133,10 @@ var keys = []Key{
 	{Name: "amqp.proxy_protocol.trusted", Default: "",
 		kind: networks(func(c *Config) *[]netip.Prefix { return &c.AMQP.ProxyTrusted }),
 		Help: "Addresses of proxies that speak the PROXY protocol, version 1 or 2, on all AMQP listeners. Connections from there must begin with its header and count as coming from the address in it; connections from elsewhere must not."},
+
+	{Name: "http.listen", Default: "127.0.0.1:15672", Flag: "http-listen",
+		kind: address(func(c *Config) *string { return &c.HTTP.Listen }, "no HTTP"),
+		Help: "Address to serve HTTP on: `/metrics` and `/metrics/per-object` for Prometheus, `/health/live` and `/health/ready`, and `/debug/pprof` for administrators on this machine."},
 
 	{Name: "store.sync", Default: "always", Flag: "store-sync",
 		kind: choice(func(c *Config) *SyncMode { return &c.Store.Sync }, SyncAlways, SyncInterval, SyncOS),

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
+	"github.com/brokerd/brokerd/internal/http"
 	"github.com/brokerd/brokerd/store"
 )
 
@@ -35,6 +37,11 @@ type Node struct {
 	memory  *queue.Memory
 	fatal   chan error
 	serving atomic.Pointer[server.Server] // server, for those who may come before it
+
+	http      *http.Server              // nil without http.listen
+	phase     atomic.Int32              // phaseStarting and so on
+	shortages atomic.Pointer[shortages] // as of the last look; nil before the first
+	certs     *certs.Source             // of AMQP over TLS, nil without
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -57,8 +64,12 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := n.openHTTP(ctx); err != nil {
+		return nil, err
+	}
 	// Messages get half of the memory: the rest is for connections, the store and the garbage collector's headroom.
 	n.memory = queue.NewMemory(cfg.Memory.Limit/2, cfg.Queue.ResidentBytes)
+	pprof.SetGoroutineLabels(storeLabels)
 	n.store, err = store.Open(store.Options{
 		Dir:      filepath.Join(n.dir.Path(), "messages"),
 		Sync:     store.SyncMode(cfg.Store.Sync),
@@ -69,6 +80,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	pprof.SetGoroutineLabels(metadataLabels)
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
 		ClusterName: cfg.Node.Name,
@@ -89,6 +101,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	pprof.SetGoroutineLabels(context.Background())
 	o := serverOptions(cfg)
 	o.NodeID = n.dir.NodeID()
 	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
@@ -102,6 +115,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := n.listenTLS(ctx); err != nil {
 		return nil, err
 	}
+	n.phase.Store(phaseServing)
 	return n, nil
 }
 
@@ -141,6 +155,7 @@ func (n *Node) listenTLS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.certs = source
 	return n.server.ListenTLS(ctx, source.Config(), t.Listen...)
 }
 
@@ -219,6 +234,7 @@ func (n *Node) takeDown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	n.phase.Store(phaseStopping)
 	if n.server != nil {
 		n.dismissClients(ctx)
 	}
@@ -229,6 +245,9 @@ func (n *Node) takeDown(ctx context.Context) error {
 	}
 	if n.store != nil {
 		note("closing the store", n.store.Close(ctx))
+	}
+	if n.http != nil {
+		note("closing HTTP", n.closeHTTP(ctx))
 	}
 	if n.dir != nil {
 		note("closing the data directory", n.dir.Close())
