@@ -34,12 +34,13 @@ type input struct {
 	r, w   int    // buf[r:w] is unread
 	parked []byte // the unread bytes while buf is nil
 
+	sample sampler // of reads
+
 	need   int    // unread bytes to make room for; set by fill
 	direct []byte // where to read to instead of buf; set by readTo
 	got    int    // bytes that were read to direct
+	sparse bool   // the next fill reads sparseRead bytes at most
 	total  uint64 // bytes that were read
-	sample sampler
-	sparse bool // the next fill reads sparseRead bytes at most
 	err    error
 }
 
@@ -185,7 +186,6 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.park()
 		return false
 	}
-	in.sample.end(begin)
 	in.total += uint64(n)
 	if in.direct == nil {
 		in.w += n
@@ -194,6 +194,7 @@ func (in *input) tryRead(fd uintptr) bool {
 	}
 	in.sparse = false
 	in.err = err
+	in.sample.end(begin)
 	if n == 0 && err == nil {
 		in.err = io.EOF
 	}

@@ -42,9 +42,9 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
-	repeats repeats
-	tally   tally
-	active  bool // counted among the publishers
+	repeats    repeats
+	unreported tally // of what the server counts
+	active     bool  // counted among the publishers
 
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
@@ -184,17 +184,17 @@ func (p *publisher) accept() error {
 			r.vhost = nil // this route is for this message only
 		}
 	}
-	p.tally.received++
+	p.unreported.received++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
-		p.tally.routed += uint64(len(r.targets))
+		p.unreported.routed += uint64(len(r.targets))
 		p.take()
 	case r.parsed.Mandatory:
-		p.tally.returned++
+		p.unreported.returned++
 		p.giveBack()
 	default:
-		p.tally.dropped++
+		p.unreported.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -362,7 +362,7 @@ type tally struct{ received, routed, dropped, returned uint64 }
 
 // report adds the tally to the server's counters.
 func (p *publisher) report() {
-	t := &p.tally
+	t := &p.unreported
 	if t.received == 0 {
 		return
 	}
