@@ -149,10 +149,10 @@ func (in *input) readTo(b []byte) (int, error) {
 	}
 	if in.raw == nil {
 		n, err := in.nc.Read(b)
-		in.total += uint64(n)
 		if n > 0 {
 			err = nil // it comes again
 		}
+		in.total += uint64(n)
 		return n, err
 	}
 	in.direct, in.got, in.err = b, 0, nil
