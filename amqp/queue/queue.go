@@ -159,11 +159,11 @@ func New(o Options) *Queue {
 		q.recover(r)
 	}
 	q.configure(o.Settings)
+	q.counters.publish(q) // before there may be a runner
 	if len(q.deadlines) > 0 || q.limited() {
 		q.post(&item{fn: func() {}})
 	}
 	q.mem.queues.Store(q, struct{}{})
-	q.counters.publish(q)
 	return q
 }
 
