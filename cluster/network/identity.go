@@ -23,6 +23,9 @@ const (
 	maxProtocol = 1
 )
 
+// Protocol is the newest protocol between nodes that this release speaks.
+const Protocol uint32 = maxProtocol
+
 // Bounds of an identity, in bytes.
 const (
 	maxID      = 64

@@ -25,6 +25,7 @@ const (
 // Goroutines inherit these labels, by which CPU profiles tell subsystems apart.
 var (
 	storeLabels    = pprof.WithLabels(context.Background(), pprof.Labels("subsystem", "store"))
+	linkLabels     = pprof.WithLabels(context.Background(), pprof.Labels("subsystem", "links"))
 	metadataLabels = pprof.WithLabels(context.Background(), pprof.Labels("subsystem", "metadata"))
 )
 
@@ -122,7 +123,7 @@ func (n *Node) snapshot() *metrics.Snapshot {
 	}
 	s, group := n.broker.State(), n.broker.Meta()
 	m := &metrics.Snapshot{
-		Node: n.cfg.Node.Name, Cluster: n.broker.ClusterName(), ClusterID: n.dir.NodeID(),
+		Node: n.cfg.Node.Name, Cluster: n.broker.ClusterName(), ClusterID: n.broker.ClusterID(),
 		Release: Release, Compatible: n.cfg.AMQP.Version, Ready: n.notReady() == "",
 		Server: n.server.Stats(), Latencies: n.server.Latencies(), Broker: n.broker.Figures(), Store: n.store.Stats(),
 		Queues:    metrics.Sum(n.broker.LedQueues()),
