@@ -195,5 +195,11 @@ func (s Source) String() string {
 	}
 }
 
+// IsDefault says whether nobody has set a key: its value is the default, and comes from there.
+func (c *Config) IsDefault(key string) bool {
+	k := findKey(key)
+	return k != nil && c.Source(key).Origin == FromDefault && k.format(c).String() == k.defaultValue()
+}
+
 // Source returns where the value of a key comes from; the zero Source (default) for an unknown key.
 func (c *Config) Source(key string) Source { return c.sources[key] }

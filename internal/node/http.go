@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime/pprof"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -49,6 +50,11 @@ func (n *Node) openHTTP(ctx context.Context) error {
 		Administrator: n.administrator,
 		Logger:        n.log,
 	})
+	if err != nil && n.optional("http.listen") && errors.Is(err, syscall.EADDRINUSE) {
+		n.log.Warn("no HTTP, because the default address is in use; http.listen sets another one, or none", "http.listen", n.cfg.HTTP.Listen)
+		n.http = nil
+		return nil
+	}
 	return err
 }
 
