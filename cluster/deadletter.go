@@ -88,6 +88,11 @@ type post struct {
 // add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
 // letter is the index of the letter, only says that it goes nowhere else.
 func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
+	if to.History() && r.Deadline != 0 {
+		lasting := *r
+		lasting.Deadline = 0
+		r = &lasting
+	}
 	if to.Delays() {
 		late := *r
 		late.Deadline = late.Arrived + delayOf(r)
