@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -126,6 +127,16 @@ func (c *credentials) forget() {
 func (b *Broker) Authenticate(user, password string, loopback bool) (*User, error) {
 	u := b.State().User(user)
 	right := b.credentials.verify(user, password, u)
+	if u == nil || !right {
+		// Another node may have got the user, or the password, a moment ago. Both cases take as long.
+		ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+		_ = b.meta.ReadIndex(ctx) // without an answer, what is known here counts
+		cancel()
+		if again := b.State().User(user); again != u {
+			u = again
+			right = b.credentials.verify(user, password, u)
+		}
+	}
 	var err error
 	switch {
 	case u == nil:

@@ -120,7 +120,10 @@ func (s *engines) handle(q *meta.Queue) queue.Handle {
 	if q.Leader == s.broker.opts.NodeID {
 		return absent{id: q.ID, err: queue.ErrGone}
 	}
-	return absent{id: q.ID, err: queue.ErrUnavailable}
+	if s.broker.links == nil {
+		return absent{id: q.ID, err: queue.ErrUnavailable}
+	}
+	return s.broker.links.Queue(q.Leader, q.ID)
 }
 
 // all returns the engines there are.

@@ -62,7 +62,7 @@ func (b *Broker) replay(bind *meta.Binding) error {
 			p.add(q, &r, 0, false)
 		}
 	}
-	p.send(&queue.Letters{})
+	b.send(&p, &queue.Letters{})
 	select {
 	case <-done:
 		return nil

@@ -27,7 +27,7 @@ func (n *testNode) say(exchange string, headers wire.Table, numbers ...int) {
 			p.add(q, &r, 0, false)
 		}
 	}
-	p.send(&queue.Letters{})
+	n.send(&p, &queue.Letters{})
 	<-done
 }
 

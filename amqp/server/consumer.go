@@ -8,7 +8,6 @@ import (
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
-	"github.com/brokerd/brokerd/cluster"
 )
 
 // consumer is a basic.consume of a channel.
@@ -100,6 +99,10 @@ type deliveries struct {
 	reply     *replyConsumer // nil: none; changed by the channel's owner only
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
+	ended     bool // no consumer comes back any more
+
+	closing   chan struct{}  // closed when ended
+	returning sync.WaitGroup // consumers that come back; added to under mu while not ended
 
 	// The channel's owner:
 	prefetch int // of consumers to come
@@ -110,7 +113,7 @@ type deliveries struct {
 }
 
 func newDeliveries(c *conn, ch *channel) *deliveries {
-	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer)}
+	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer), closing: make(chan struct{})}
 }
 
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
@@ -145,7 +148,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 		d.mu.Lock()
 		delete(d.consumers, tag)
 		d.mu.Unlock()
-		return "", cluster.QueueError(err, name, d.c.vhost)
+		return "", d.c.access.QueueError(err, name)
 	}
 	d.mu.Lock()
 	d.announce(c)
@@ -198,8 +201,11 @@ func (d *deliveries) cancelled(c *consumer) {
 	if d.consumers[c.Tag] != c {
 		return
 	}
-	delete(d.consumers, c.Tag)
 	d.announce(c) // the queue may be gone before consume has come to that
+	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+		return
+	}
+	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return
 	}
@@ -231,7 +237,7 @@ func (d *deliveries) resume() {
 func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	p, remaining, ok, err := h.Get(noAck)
 	if err != nil {
-		return cluster.QueueError(err, name, d.c.vhost)
+		return d.c.access.QueueError(err, name)
 	}
 	if !ok {
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})
@@ -275,6 +281,11 @@ func (d *deliveries) close() {
 	d.endReplies()
 	d.mu.Lock()
 	d.stopWatch()
+	d.ended = true
+	close(d.closing)
+	d.mu.Unlock()
+	d.returning.Wait()
+	d.mu.Lock()
 	list := make([]*consumer, 0, len(d.consumers))
 	for _, c := range d.consumers {
 		list = append(list, c)

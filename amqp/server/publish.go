@@ -146,7 +146,16 @@ func (p *publisher) accept() error {
 	var x *routing.Exchange
 	if !known {
 		if x = p.vhost.Exchange(r.exchange); x == nil {
-			return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			// Another node may have declared it a moment ago.
+			if err := p.c.access.FindExchange(r.exchange); err != nil {
+				return err
+			}
+			if p.vhost = p.c.access.Routes(); p.vhost != nil {
+				x = p.vhost.Exchange(r.exchange)
+			}
+			if x == nil {
+				return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			}
 		}
 		if x.Internal() {
 			return wire.Errorf(wire.AccessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)

@@ -48,7 +48,7 @@ func New(o Options, broker Broker, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{}),
-		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID)}, nil
+		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID, opts.SendReply)}, nil
 }
 
 // Shutdown stops accepting, closes all connections with 320 "broker forced connection closure with reason '<reason>'" and waits

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/brokerd/brokerd/internal/definitions"
 )
 
 // binary is the brokerd under test, built once.
@@ -319,6 +321,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("store: %w", notFound), 74},
 		{fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}), 74},
 		{fmt.Errorf("sync: %w", syscall.ENOSPC), 74},
+		{fmt.Errorf("definitions.load: %w", definitions.Errors{{Text: "wrong"}}), 78},
 		{errors.New("anything else"), 1},
 	}
 	for _, test := range tests {

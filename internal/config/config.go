@@ -7,15 +7,17 @@ import (
 
 // Config is a complete, validated configuration. Treat it as read-only once it is handed to others.
 type Config struct {
-	DataDir  string // directory of everything that survives a restart
-	Node     Node
-	AMQP     AMQP
-	Store    Store
-	Memory   Memory
-	Queue    Queue
-	Cluster  Cluster
-	Log      Log
-	Shutdown Shutdown
+	DataDir string // directory of everything that survives a restart
+	Node    Node
+	AMQP    AMQP
+	Store   Store
+	Memory  Memory
+	Queue   Queue
+	Cluster Cluster
+	// Definitions are imported before clients are served.
+	Definitions Definitions
+	Log         Log
+	Shutdown    Shutdown
 
 	// DefaultUser, DefaultPass and DefaultVHost are created at the first start with an empty data directory.
 	DefaultUser, DefaultPass, DefaultVHost string
@@ -83,9 +85,34 @@ type Queue struct {
 	ResidentBytes int64 // message memory of one queue before it pages to disk
 }
 
-// Cluster configures the replicated state.
+// Cluster configures the links to other nodes and the replicated state.
 type Cluster struct {
+	Listen        string   // host:port of the listener for other nodes, "" for a node that stays alone
+	Advertise     string   // host:port at which other nodes reach Listen, "" to derive it
+	Join          []string // members of the cluster to join, for a node without metadata
+	Initial       []string // all first members of a new cluster, this node among them
+	Secret        string   // shared by all nodes, "" for none
+	TLS           ClusterTLS
+	LeaderLocator LeaderLocator // where queues go that do not say it
+	NodeTimeout   time.Duration // after which an unreachable node counts as down
 	CommitTimeout time.Duration // how long a topology change may take before the client gets an error
+}
+
+// ClusterTLS names the PEM files for links between nodes; all three are set, or none.
+type ClusterTLS struct{ CA, Cert, Key string }
+
+// LeaderLocator says which node leads a new queue.
+type LeaderLocator string
+
+// The ways to place a queue.
+const (
+	ClientLocal LeaderLocator = "client-local" // the node that the client is connected to
+	Balanced    LeaderLocator = "balanced"     // the node that leads the fewest queues
+)
+
+// Definitions says which definitions the node imports when it starts.
+type Definitions struct {
+	Load string // a file, or a directory with *.json files; empty for none
 }
 
 // LogFormat is the form of log lines.

@@ -47,9 +47,11 @@ func TestDefaults(t *testing.T) {
 			MaxConnections:  65535, MaxMessageSize: 16 * mib, OutboxBytes: mib, InflightBytes: 16 * mib,
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
 		},
-		Store:       Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
-		Queue:       Queue{ResidentBytes: 32 * mib},
-		Cluster:     Cluster{CommitTimeout: 5 * time.Second},
+		Store: Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
+		Queue: Queue{ResidentBytes: 32 * mib},
+		Cluster: Cluster{
+			Listen: "127.0.0.1:7672", LeaderLocator: ClientLocal, NodeTimeout: 5 * time.Second, CommitTimeout: 5 * time.Second,
+		},
 		Log:         Log{Level: slog.LevelInfo, Format: LogText},
 		Shutdown:    Shutdown{Timeout: 10 * time.Second},
 		DefaultUser: "guest", DefaultPass: "guest", DefaultVHost: "/", LoopbackUsers: []string{"guest"},
@@ -315,7 +317,7 @@ func TestResolveMemory(t *testing.T) {
 }
 
 func TestWriteYAMLLoadsAgain(t *testing.T) {
-	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: secret\n",
+	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: hidden\ncluster: {secret: hidden}\n",
 		map[string]string{"BROKERD_DEFAULT_USER": "null"}, "--store-sync", "os", "--data-dir", "a: b # c")
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +326,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err := c.WriteYAML(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "secret") {
+	if strings.Contains(out.String(), "hidden") {
 		t.Errorf("the password is shown:\n%s", out.String())
 	}
 	for _, line := range []string{
@@ -342,7 +344,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
-	want := []Change{{Key: "default_pass"}}
+	want := []Change{{Key: "cluster.secret"}, {Key: "default_pass"}}
 	if got := Diff(c, again); !reflect.DeepEqual(got, want) {
 		t.Errorf("after printing and loading: differences %+v, want %+v", got, want)
 	}

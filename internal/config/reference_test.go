@@ -152,6 +152,9 @@ func example() []byte {
 		}
 		if k.typ == "list" {
 			v.list = true
+			if k.Default == "" {
+				v.items = nil
+			}
 		}
 		fmt.Fprintf(&b, "## %s\n", strings.ReplaceAll(k.Help, "`", ""))
 		fmt.Fprintf(&b, "#%s%s: %s\n", indent, leaf, yamlText(v))

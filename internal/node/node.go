@@ -32,6 +32,8 @@ type Node struct {
 	memory  *queue.Memory
 	fatal   chan error
 	serving atomic.Pointer[server.Server] // server, for those who may come before it
+	// clustered is broker, for those who may come before it is open.
+	clustered atomic.Pointer[cluster.Broker]
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -66,12 +68,21 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	links, err := n.openNetwork()
+	if err != nil {
+		return nil, err
+	}
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
 		ClusterName: cfg.Node.Name,
+		Network:     links,
+		Formation:   formation(&cfg.Cluster),
+		Node:        meta.Node{DisplayName: cfg.Node.Name, Release: Release},
+		NodeTimeout: cfg.Cluster.NodeTimeout,
+		Balanced:    cfg.Cluster.LeaderLocator == config.Balanced,
+		Opened:      func(b *cluster.Broker) { n.clustered.Store(b) },
 		Meta: meta.Options{
 			Dir:             filepath.Join(n.dir.Path(), "metadata"),
-			Bootstrap:       true,
 			DefaultVHost:    cfg.DefaultVHost,
 			DefaultUser:     cfg.DefaultUser,
 			DefaultPassword: cfg.DefaultPass,
@@ -81,19 +92,30 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
+		Alarmed:          n.alarmed,
+		DeliverReply:     n.deliverReply,
 		Logger:           log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := n.loadDefinitions(ctx); err != nil {
+		return nil, err
+	}
 	o := serverOptions(cfg)
 	o.NodeID = n.dir.NodeID()
+	if links != nil {
+		o.SendReply = n.broker.SendReply
+	}
 	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
 		return nil, err
 	}
 	n.serving.Store(n.server)
 	n.watch.Go(n.watchResources)
 	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
+		return nil, err
+	}
+	if err := n.describe(ctx); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -113,9 +135,9 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 
 // closeConnections implements cluster.Options.CloseConnections. Changes take effect before there is a server; then there are no
 // connections either.
-func (n *Node) closeConnections(match func(vhost, user string) bool, reason string) {
+func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
-		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.VHost, c.User) })
+		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
 	}
 }
 
