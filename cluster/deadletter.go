@@ -63,10 +63,10 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 }
 
 // settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
-// them because the node is going down; then they stay in the log for its next start.
+// them because its log failed or the node is going down; then they stay in the log for its next start.
 func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
 	return func(batch *queue.Batch) {
-		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+		if !batch.Unkept() && (len(batch.Refused()) == 0 || !b.stopping.Load()) {
 			l.Done()
 		}
 	}
