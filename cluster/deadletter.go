@@ -25,6 +25,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 		l.Done()
 		return
 	}
+	b.figures.deadLettered(l.Reason, len(l.Records))
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
@@ -145,8 +146,10 @@ func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait 
 			return
 		}
 		b.spawn(func() {
-			if wait, ok := b.pause(wait); ok {
-				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, wait)
+			select {
+			case <-time.After(wait):
+				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, min(2*wait, lastPause))
+			case <-b.leaving:
 			}
 		})
 	}

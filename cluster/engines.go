@@ -79,6 +79,9 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
+	if s.broker.running && !store {
+		s.broker.figures.created.Add(1)
+	}
 }
 
 // drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
@@ -88,6 +91,9 @@ func (s *engines) drop(id uint64) {
 	delete(s.byID, id)
 	s.mu.Unlock()
 	if e != nil {
+		if e.def.Type != meta.TypeStore {
+			s.broker.figures.deleted.Add(1)
+		}
 		e.queue.Drop()
 	}
 }

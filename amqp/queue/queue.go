@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,7 +61,8 @@ type Queue struct {
 	ending atomic.Bool
 	loads  sync.WaitGroup
 	// dropped tells the log that nothing more is to be written for the queue.
-	dropped atomic.Bool
+	dropped  atomic.Bool
+	counters counters
 	// failures counts the deletions and bitmaps that the log could not write. The log adds to it.
 	failures atomic.Int64
 
@@ -158,6 +161,7 @@ func New(o Options) *Queue {
 		q.recover(r)
 	}
 	q.configure(o.Settings)
+	q.counters.publish(q) // before there may be a runner
 	if len(q.deadlines) > 0 || q.limited() {
 		q.post(&item{fn: func() {}})
 	}
@@ -250,8 +254,12 @@ func (q *Queue) callOpen(fn func()) {
 	<-done
 }
 
+// runnerLabels tells the time of runners from others' in CPU profiles.
+var runnerLabels = pprof.WithLabels(context.Background(), pprof.Labels("subsystem", "queue"))
+
 // run is the runner.
 func (q *Queue) run() {
+	pprof.SetGoroutineLabels(runnerLabels)
 	for {
 		for spins := 0; ; {
 			it := q.in.drain()
@@ -302,6 +310,7 @@ func (q *Queue) settleDown() {
 	}
 	q.flushDeletes()
 	q.releaseHeld()
+	q.counters.publish(q)
 }
 
 func (q *Queue) handle(it *item) {

@@ -63,11 +63,16 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		d.trace(v, c.queue, pieces)
 	}
 	out := d.c.out
+	n, again := 0, 0
 	d.mu.Lock()
 	d.announce(c)
 	out.mu.Lock()
 	for i := range pieces {
 		p := &pieces[i]
+		n += p.Count
+		if p.Redelivered {
+			again += p.Count
+		}
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
 		if !c.NoAck {
@@ -78,6 +83,7 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 	}
 	out.unlockAndWrite()
 	d.mu.Unlock()
+	d.c.srv.stats.delivered(n, again, c.NoAck)
 }
 
 // Cancelled implements queue.Receiver.
@@ -245,6 +251,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 		return d.c.access.QueueError(err, name)
 	}
 	if !ok {
+		d.c.srv.stats.getEmpty.Add(1)
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})
 		return nil
 	}
@@ -252,6 +259,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	if _, err := block.Parse(p.Records, p.Tail, &r); err != nil {
 		return err
 	}
+	d.c.srv.stats.got(noAck, p.Redelivered)
 	if p.Failures > 0 {
 		r.Properties = withDeliveryCount(r.Properties, p.Failures)
 	}

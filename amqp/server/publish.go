@@ -43,7 +43,9 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
-	repeats repeats
+	repeats    repeats
+	unreported tally // of what the server counts
+	active     bool  // counted among the publishers
 
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
@@ -194,15 +196,21 @@ func (p *publisher) accept() error {
 			r.vhost = nil // this route is for this message only
 		}
 	}
+	p.unreported.received++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
+		p.unreported.routed += uint64(len(r.targets))
 		if r.unheard && r.parsed.Mandatory {
+			p.unreported.returned++
 			p.giveBack()
 		}
 		p.take()
 	case r.parsed.Mandatory:
+		p.unreported.returned++
 		p.giveBack()
+	default:
+		p.unreported.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -370,11 +378,42 @@ func (p *publisher) giveBack() {
 	out.unlockAndWrite()
 }
 
+// tally is what was published since the last report, so that counting costs no atomic operation per message.
+type tally struct{ received, routed, dropped, returned uint64 }
+
+// report adds the tally to the server's counters.
+func (p *publisher) report() {
+	t := &p.unreported
+	if t.received == 0 {
+		return
+	}
+	s := &p.c.srv.stats
+	if !p.active {
+		p.active = true
+		s.publishers.Add(1)
+	}
+	s.received.Add(t.received)
+	if p.mode == modeConfirm {
+		s.receivedConfirm.Add(t.received)
+	}
+	if t.routed > 0 {
+		s.routed.Add(t.routed)
+	}
+	if t.dropped > 0 {
+		s.dropped.Add(t.dropped)
+	}
+	if t.returned > 0 {
+		s.returned.Add(t.returned)
+	}
+	*t = tally{}
+}
+
 // flush ends a read chunk: it pushes the pending blocks to their queues, unless they belong to a transaction, and waits while the
 // connection has too much in flight, or while its client does not read what it is owed.
 func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
+	p.report()
 	if p.mode == modeTx {
 		return
 	}
@@ -445,7 +484,7 @@ func (p *publisher) selectConfirm() {
 	if p.mode == modePlain {
 		p.flush()
 		p.mode = modeConfirm
-		p.confirms = &confirms{out: p.c.out, channel: p.ch.id}
+		p.confirms = &confirms{out: p.c.out, channel: p.ch.id, stats: &p.c.srv.stats}
 		p.complete = p.confirms.complete
 	}
 }
@@ -463,6 +502,10 @@ func (p *publisher) drop() {
 
 // abort drops an incomplete message and an uncommitted transaction, and stops the confirms: the channel is closing.
 func (p *publisher) abort() {
+	p.report()
+	if p.active {
+		p.c.srv.stats.publishers.Add(-1)
+	}
 	p.drop()
 	p.release()
 	p.own = nil
