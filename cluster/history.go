@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -45,21 +48,25 @@ func (b *Broker) replay(bind *meta.Binding) error {
 	p := posts{batch: &queue.Batch{First: 1, Last: 1, Complete: func(*queue.Batch) { close(done) }}}
 	now := time.Now().UnixMilli()
 	for _, piece := range history {
-		var r block.Record
-		var view wire.PropertyView
-		if _, err := block.Parse(piece.Records, piece.Tail, &r); err != nil {
-			return err
-		}
-		if err := wire.ScanProperties(r.Properties, &view); err != nil {
-			return err
-		}
-		r.Flags &^= block.Redelivered
-		r.Arrived, r.Deadline = now, 0
-		if n := expirationOf(&view); n >= 0 {
-			r.Deadline = now + n
-		}
-		for _, q := range historyTargets(vhost, bind, &r, &view) {
-			p.add(q, &r, 0, false)
+		for rest := piece.Records; piece.Count > 0; piece.Count-- {
+			var r block.Record
+			var view wire.PropertyView
+			n, err := block.Parse(rest, piece.Tail, &r)
+			if err != nil {
+				return err
+			}
+			rest = rest[min(n, len(rest)):]
+			if err := wire.ScanProperties(r.Properties, &view); err != nil {
+				return err
+			}
+			r.Flags &^= block.Redelivered
+			r.Arrived, r.Deadline = now, 0
+			if ms := expirationOf(&view); ms >= 0 {
+				r.Deadline = now + ms
+			}
+			for _, q := range historyTargets(vhost, bind, &r, &view) {
+				p.add(q, &r, 0, false)
+			}
 		}
 	}
 	b.send(&p, &queue.Letters{})
@@ -110,11 +117,12 @@ func copies(headers []byte) (keys [][]byte) {
 	return keys
 }
 
-// readHistory returns the messages of a history, which stay there. They are taken and given back, so readers keep each other out: by
-// an exclusive consumer that takes nothing.
+// readHistory returns the messages of a history, which stay there. They are taken and given back, so that this works on whichever
+// node the history is; the consumer is exclusive, so that readers keep each other out.
 func readHistory(ctx context.Context, h queue.Handle) (history []queue.Piece, err error) {
-	lock := &queue.Consumer{Exclusive: true, Receiver: idle{}}
-	for err = h.Consume(lock); errors.Is(err, queue.ErrExclusiveUse); err = h.Consume(lock) {
+	r := &historyReader{want: unknown, news: make(chan struct{}, 1)}
+	r.Exclusive, r.Receiver = true, r
+	for err = h.Consume(&r.Consumer); errors.Is(err, queue.ErrExclusiveUse); err = h.Consume(&r.Consumer) {
 		select {
 		case <-ctx.Done():
 			return nil, err
@@ -124,40 +132,125 @@ func readHistory(ctx context.Context, h queue.Handle) (history []queue.Piece, er
 	if err != nil {
 		return nil, err
 	}
-	defer h.Cancel(lock)
-	var taken []queue.Range
-	for left := 1; ; left-- {
-		var piece queue.Piece
-		ok := left > 0 // what comes in meanwhile is routed as well
-		if ok {
-			var remaining int
-			piece, remaining, ok, err = h.Get(false)
-			if len(history) == 0 {
-				left += remaining
-			}
+	defer r.giveBack(h)
+	look := time.NewTicker(historyLook)
+	defer look.Stop()
+	for {
+		// Nobody else takes any, so that those that wait and those that are out are all there is. Publishers may push some out.
+		s, err := h.Status()
+		if err != nil {
+			return nil, err
 		}
-		if err != nil || !ok {
-			if len(taken) > 0 {
-				h.Settle(&queue.Settlement{Handle: h, Outcome: queue.Return, Ranges: taken})
+		for looked := false; !looked; {
+			history, done, err := r.read(s.Ready + s.Unacked)
+			if done {
+				return history, err
 			}
-			return history, err
-		}
-		history = append(history, piece)
-		if n := len(taken); n > 0 && taken[n-1].Last+1 == piece.First {
-			taken[n-1].Last++
-		} else {
-			taken = append(taken, queue.Range{First: piece.First, Last: piece.First})
+			select {
+			case <-r.news:
+			case <-look.C:
+				looked = true
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 	}
 }
 
-// historyPause is how long a reader of a history waits before it tries again.
-const historyPause = 2 * time.Millisecond
+const (
+	// historyPause is how long a reader of a history waits for another one before it tries again.
+	historyPause = 2 * time.Millisecond
+	// historyLook is how often a reader looks whether there is less to come than there was.
+	historyLook = 50 * time.Millisecond
+	// unknown is the number of messages that a reader wants before it knows; nothing has so many.
+	unknown = 1 << 30
+)
 
-// idle is a receiver that has no room.
-type idle struct{}
+// historyReader takes the messages of a history.
+type historyReader struct {
+	queue.Consumer
+	news chan struct{} // has room for one; something has changed below
 
-func (idle) Reserve(*queue.Consumer, int) int       { return 0 }
-func (idle) Unreserve(*queue.Consumer, int)         {}
-func (idle) Deliver(*queue.Consumer, []queue.Piece) {}
-func (idle) Cancelled(*queue.Consumer)              {}
+	mu      sync.Mutex
+	want    int
+	granted int
+	got     int
+	pieces  []queue.Piece
+	ended   bool
+}
+
+// Reserve implements queue.Receiver.
+func (r *historyReader) Reserve(_ *queue.Consumer, n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = max(0, min(n, r.want-r.granted))
+	r.granted += n
+	return n
+}
+
+// Unreserve implements queue.Receiver.
+func (r *historyReader) Unreserve(_ *queue.Consumer, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.granted -= n
+}
+
+// Deliver implements queue.Receiver.
+func (r *historyReader) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range pieces {
+		r.pieces = append(r.pieces, p)
+		r.got += p.Count
+	}
+	r.signal()
+}
+
+// Cancelled implements queue.Receiver.
+func (r *historyReader) Cancelled(*queue.Consumer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	r.signal()
+}
+
+func (r *historyReader) signal() {
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// read returns what came, if it is all of want messages, or an error if no more will come.
+func (r *historyReader) read(want int) (pieces []queue.Piece, done bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.want = min(r.want, want) // what comes in meanwhile is routed as well
+	switch {
+	case r.ended:
+		return nil, true, queue.ErrUnavailable
+	case r.got >= r.want:
+		pieces = slices.Clone(r.pieces) // those that another reader gave back may have come late
+		slices.SortFunc(pieces, func(a, b queue.Piece) int { return cmp.Compare(a.First, b.First) })
+		return pieces, true, nil
+	}
+	return nil, false, nil
+}
+
+// giveBack returns everything to the history.
+func (r *historyReader) giveBack(h queue.Handle) {
+	r.mu.Lock()
+	r.want = 0
+	r.mu.Unlock()
+	h.Cancel(&r.Consumer) // nothing comes any more
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pieces) == 0 || r.ended {
+		return
+	}
+	s := &queue.Settlement{Handle: h, Consumer: &r.Consumer, Outcome: queue.Return}
+	for _, p := range r.pieces {
+		s.Ranges = append(s.Ranges, queue.Range{First: p.First, Last: p.First + uint64(p.Count) - 1})
+	}
+	h.Settle(s)
+}
