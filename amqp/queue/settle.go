@@ -10,6 +10,10 @@ import (
 
 // settle applies a channel's settlement.
 func (q *Queue) settle(s *Settlement) {
+	if q.state == stateMoved {
+		q.inheritance.Settle(s)
+		return
+	}
 	if q.state != stateOpen {
 		if s.Done != nil {
 			s.Done()
@@ -39,7 +43,7 @@ func (q *Queue) settle(s *Settlement) {
 	if s.Done != nil {
 		q.flushGone()
 		q.flushDeletes()
-		q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.ID, Owner: barrier(s.Done)})
+		q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.LogID, Owner: barrier(s.Done)})
 	}
 }
 
@@ -202,7 +206,7 @@ func (q *Queue) flushDeletes() {
 	for len(q.deletes) > 0 {
 		n := min(len(q.deletes), maxDeletes)
 		d := &deletion{q: q}
-		d.op = block.Op{Kind: block.OpDelete, Queue: q.opts.ID, Remove: slices.Clone(q.deletes[:n]), Lazy: true, Owner: d}
+		d.op = block.Op{Kind: block.OpDelete, Queue: q.opts.LogID, Remove: slices.Clone(q.deletes[:n]), Lazy: true, Owner: d}
 		q.deletes = q.deletes[n:]
 		q.opts.Log.Submit(&d.op)
 	}
@@ -230,7 +234,7 @@ var retryDelay = time.Second
 
 // retry has remove deleted after a while.
 func (q *Queue) retry(remove []block.Desc) {
-	if q.state == stateGone || q.state == stateStopped {
+	if q.over() {
 		return
 	}
 	q.undeleted = append(q.undeleted, remove...)
