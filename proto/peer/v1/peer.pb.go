@@ -858,6 +858,7 @@ type Settle struct {
 	Outcome       Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=brokerd.peer.v1.Outcome" json:"outcome,omitempty"`
 	Ranges        []uint64               `protobuf:"varint,4,rep,packed,name=ranges,proto3" json:"ranges,omitempty"` // pairs of first and last offset
 	Id            uint64                 `protobuf:"varint,5,opt,name=id,proto3" json:"id,omitempty"`                // to be told in settled when it is durable, 0 if nobody asks
+	Estate        uint64                 `protobuf:"varint,6,opt,name=estate,proto3" json:"estate,omitempty"`        // as the answer to adopt named it: some of the deliveries may be from before, 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -923,6 +924,13 @@ func (x *Settle) GetRanges() []uint64 {
 func (x *Settle) GetId() uint64 {
 	if x != nil {
 		return x.Id
+	}
+	return 0
+}
+
+func (x *Settle) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
 	}
 	return 0
 }
@@ -1196,6 +1204,7 @@ type Signal struct {
 	Kind          SignalKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=brokerd.peer.v1.SignalKind" json:"kind,omitempty"`
 	Queue         uint64                 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	Consumer      uint64                 `protobuf:"varint,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Estate        uint64                 `protobuf:"varint,4,opt,name=estate,proto3" json:"estate,omitempty"` // renounce
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1251,6 +1260,13 @@ func (x *Signal) GetConsumer() uint64 {
 	return 0
 }
 
+func (x *Signal) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
+	}
+	return 0
+}
+
 // Reply answers a Call.
 type Reply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1259,6 +1275,7 @@ type Reply struct {
 	Count         int64                  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"` // get: messages that remain; purge, prepare_delete: messages
 	Piece         *Deliver               `protobuf:"bytes,4,opt,name=piece,proto3" json:"piece,omitempty"`  // get: the message, if there is one
 	Status        *Status                `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Estate        uint64                 `protobuf:"varint,6,opt,name=estate,proto3" json:"estate,omitempty"` // adopt: names the deliveries from before in settlements
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1326,6 +1343,13 @@ func (x *Reply) GetStatus() *Status {
 		return x.Status
 	}
 	return nil
+}
+
+func (x *Reply) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
+	}
+	return 0
 }
 
 type Status struct {
@@ -1936,13 +1960,14 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\aletters\x18\t \x01(\bR\aletters\"3\n" +
 	"\aRefusal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\aindexes\x18\x02 \x03(\rR\aindexes\"\x96\x01\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\"\xae\x01\n" +
 	"\x06Settle\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\x04R\bconsumer\x122\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x18.brokerd.peer.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06ranges\x18\x04 \x03(\x04R\x06ranges\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\x04R\x02id\"V\n" +
+	"\x02id\x18\x05 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06estate\x18\x06 \x01(\x04R\x06estate\"V\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\x04R\bconsumer\x12\x1a\n" +
 	"\bmessages\x18\x02 \x01(\rR\bmessages\x12\x14\n" +
@@ -1964,17 +1989,19 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\texclusive\x18\x04 \x01(\bR\texclusive\x12\x1a\n" +
 	"\bpriority\x18\x05 \x01(\x11R\bpriority\x12\x1a\n" +
 	"\bprefetch\x18\x06 \x01(\rR\bprefetch\x12\x18\n" +
-	"\aunacked\x18\a \x01(\x04R\aunacked\"k\n" +
+	"\aunacked\x18\a \x01(\x04R\aunacked\"\x83\x01\n" +
 	"\x06Signal\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.brokerd.peer.v1.SignalKindR\x04kind\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12\x1a\n" +
-	"\bconsumer\x18\x03 \x01(\x04R\bconsumer\"\xc2\x01\n" +
+	"\bconsumer\x18\x03 \x01(\x04R\bconsumer\x12\x16\n" +
+	"\x06estate\x18\x04 \x01(\x04R\x06estate\"\xda\x01\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\afailure\x18\x02 \x01(\x0e2\x18.brokerd.peer.v1.FailureR\afailure\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\x12.\n" +
 	"\x05piece\x18\x04 \x01(\v2\x18.brokerd.peer.v1.DeliverR\x05piece\x12/\n" +
-	"\x06status\x18\x05 \x01(\v2\x17.brokerd.peer.v1.StatusR\x06status\"r\n" +
+	"\x06status\x18\x05 \x01(\v2\x17.brokerd.peer.v1.StatusR\x06status\x12\x16\n" +
+	"\x06estate\x18\x06 \x01(\x04R\x06estate\"r\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\x03R\x05ready\x12\x18\n" +
 	"\aunacked\x18\x02 \x01(\x03R\aunacked\x12\x1c\n" +
