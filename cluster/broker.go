@@ -85,6 +85,8 @@ type Broker struct {
 	service     *peer.Service              // nil without network
 	clusterID   atomic.Pointer[string]
 	membership  *membership
+	arrivals    arrivals
+	moves       *moves
 	nodes       *nodes
 	credentials *credentials
 	usage       usage
@@ -142,7 +144,10 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage(), routed: make(chan struct{})}
 	b.events.broker = b
-	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
+	b.engines = engines{broker: b, byID: make(map[uint64]*engine), former: make(map[uint64]*engine),
+		gates: make(map[uint64]*gate)}
+	b.arrivals = arrivals{broker: b, byQueue: make(map[uint64]*arrival)}
+	b.moves = &moves{broker: b}
 	b.routes.broker = b
 	b.nodes = newNodes(b)
 	b.membership = &membership{broker: b, opened: make(chan struct{})}
@@ -194,6 +199,7 @@ func (b *Broker) openLinks() {
 	})
 	peerv1.RegisterQueuesServer(b.network.Server(), b.service)
 	peerv1.RegisterMembershipServiceServer(b.network.Server(), b.membership)
+	peerv1.RegisterMoveServiceServer(b.network.Server(), b.moves)
 }
 
 // open brings up the metadata, and then everything that the metadata says this node has.
@@ -229,20 +235,22 @@ func (b *Broker) start() {
 	// The metadata is the authority: what the log holds of other queues was deleted while this node was down, or its deletion
 	// was cut off.
 	guarded := guardIDs(s)
+	recovered := b.opts.Store.Recovered()
+	logs := b.arrivals.identify(recovered)
 	b.opts.Store.DropUnknown(func(id uint64) bool {
 		if guarded[id] {
 			return true
 		}
-		q := s.QueueByID(id)
-		return q != nil && q.Leader == b.opts.NodeID
+		q := s.QueueByID(logs.queueOf(id))
+		return q != nil && q.Leader == b.opts.NodeID && logs.of(q.ID) == id
 	})
-	recovered := b.opts.Store.Recovered()
 	b.guards.recovered = recovered
 	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.AllQueues() {
 		if q.Leader == b.opts.NodeID {
-			b.engines.start(q, recovered[q.ID])
+			log := logs.of(q.ID)
+			b.engines.start(q, origin{log: log, recovered: recovered[log]})
 			led++
 		}
 	}
@@ -440,7 +448,7 @@ func (b *Broker) look(r resource) (q *meta.Queue, h queue.Handle, departure <-ch
 		return nil, nil, nil
 	}
 	if e := b.engines.get(q.ID); e != nil {
-		return q, e.queue, e.departure()
+		return q, b.engines.handle(q), e.goodbye()
 	}
 	return q, b.engines.handle(q), nil
 }

@@ -80,6 +80,7 @@ type posts struct {
 
 type post struct {
 	to       *routing.Queue
+	id       uint64 // of the queue
 	block    block.Block
 	priority uint8
 	only     []int // indexes of the letters that go nowhere else
@@ -106,7 +107,7 @@ func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
 	}
 	if at < 0 {
 		at = len(p.list)
-		p.list = append(p.list, post{to: to, priority: r.Priority})
+		p.list = append(p.list, post{to: to, id: to.Def.ID, priority: r.Priority})
 	}
 	p.list[at].block.Append(r)
 	if only {
@@ -141,7 +142,7 @@ func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait 
 		}
 		b.spawn(func() {
 			if wait, ok := b.pause(wait); ok {
-				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, wait)
+				b.sendAway(post, b.handleOf(post.id, to), whole, wait)
 			}
 		})
 	}

@@ -168,9 +168,12 @@ func (n *nodes) announce(index, term uint64) {
 
 // agree waits until every node that can be reached has applied what this one has up to index, at most for agreeTimeout: a node
 // that is late for longer is about to count as unreachable.
-func (n *nodes) agree(ctx context.Context, index uint64) {
+func (n *nodes) agree(ctx context.Context, index uint64) { n.agreeWithin(ctx, index, agreeTimeout) }
+
+// agreeWithin is agree with another time. It returns false if it was cut off.
+func (n *nodes) agreeWithin(ctx context.Context, index uint64, limit time.Duration) bool {
 	if n.broker.network == nil {
-		return
+		return true
 	}
 	var timeout <-chan time.Time
 	for {
@@ -182,19 +185,19 @@ func (n *nodes) agree(ctx context.Context, index uint64) {
 		moved := n.moved
 		n.mu.Unlock()
 		if !late {
-			return
+			return true
 		}
 		if timeout == nil {
-			t := time.NewTimer(agreeTimeout)
+			t := time.NewTimer(limit)
 			defer t.Stop()
 			timeout = t.C
 		}
 		select {
 		case <-moved:
 		case <-timeout:
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

@@ -11,9 +11,13 @@ import (
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
-// led returns the engine of a queue for another node, nil if this node does not have it.
+// led returns the engine of a queue for another node, nil if this node does not have it. Of a queue that has moved it is the one
+// that passes on what comes from nodes that do not know yet.
 func (b *Broker) led(id uint64) queue.Handle {
 	if e := b.engines.get(id); e != nil {
+		return e.queue
+	}
+	if e := b.engines.getFormer(id); e != nil {
 		return e.queue
 	}
 	return nil
@@ -75,6 +79,13 @@ func (b *Broker) queueError(err error, r resource) error {
 // 406 (in use, not empty), or 541. A *wire.Error and nil are returned as they are.
 func (a *Access) QueueError(err error, name string) error {
 	return a.broker.queueError(err, resource{kindQueue, name, a.vhost})
+}
+
+// Elsewhere reports whether the queue that h stands for has moved since h was found, to a node that can be reached. It never waits.
+func (a *Access) Elsewhere(h queue.Handle) bool {
+	b := a.broker
+	q := b.State().QueueByID(h.ID())
+	return q != nil && b.Reachable(q.Leader) && b.engines.handle(q) != h
 }
 
 // SendReply hands a message to a consumer of direct replies on another node. It says whether that can be reached, and does not wait.

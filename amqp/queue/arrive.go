@@ -18,6 +18,8 @@ type Arrival struct {
 	blocks []*arrived
 	moved  MovedQueue
 	states []block.State
+	// unsettled is set when the queue is made.
+	unsettled []Range
 
 	mu      sync.Mutex
 	changed sync.Cond // L is mu; broadcast when inflight falls
@@ -228,11 +230,13 @@ func (q *Queue) arrive(a *Arrival) {
 	}
 	q.redelivered, q.mark, q.unackedN, q.used = m.Redelivered, m.Mark, m.Unacked, m.Used
 	q.state = stateArriving
+	a.unsettled = q.unsettled()
 }
 
-// Unsettled returns the offsets that were delivered before the queue moved here and are not settled. It must be called before
-// anybody uses the queue.
-func (q *Queue) Unsettled() (list []Range) {
+// Unsettled returns the offsets that were delivered before the queue moved and are not settled. It is for after New.
+func (a *Arrival) Unsettled() []Range { return a.unsettled }
+
+func (q *Queue) unsettled() (list []Range) {
 	for _, l := range q.lanes {
 		ready := make(map[*memBlock]bitset)
 		for _, r := range l.requeued {

@@ -17,6 +17,7 @@ type consumer struct {
 	queue     string // its name
 	del       *deliveries
 	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	returning bool  // it is being started anew; guarded by deliveries.mu
 	place     place // in the channel's limiter; guarded by deliveries.mu
 }
 
@@ -202,9 +203,14 @@ func (d *deliveries) cancelled(c *consumer) {
 		return
 	}
 	d.announce(c) // the queue may be gone before consume has come to that
-	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+	if d.comeBack(c) {
 		return
 	}
+	d.end(c)
+}
+
+// end forgets a consumer and tells the client. mu is held.
+func (d *deliveries) end(c *consumer) {
 	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return

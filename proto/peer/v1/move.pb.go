@@ -202,6 +202,7 @@ type Begin struct {
 	Queue         uint64                 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	Run           uint64                 `protobuf:"varint,2,opt,name=run,proto3" json:"run,omitempty"` // of the calling node
 	Durable       bool                   `protobuf:"varint,3,opt,name=durable,proto3" json:"durable,omitempty"`
+	Arrival       uint64                 `protobuf:"varint,4,opt,name=arrival,proto3" json:"arrival,omitempty"` // names what arrives, for Forget
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -255,6 +256,13 @@ func (x *Begin) GetDurable() bool {
 		return x.Durable
 	}
 	return false
+}
+
+func (x *Begin) GetArrival() uint64 {
+	if x != nil {
+		return x.Arrival
+	}
+	return 0
 }
 
 // Block is a run of messages. Bit i of a bitmap is the message base + i.
@@ -481,8 +489,7 @@ func (x *End) GetUsed() bool {
 
 type ReceiveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`         // of the called node
-	Arrival       uint64                 `protobuf:"varint,2,opt,name=arrival,proto3" json:"arrival,omitempty"` // names what has arrived in Forget
+	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"` // of the called node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,13 +527,6 @@ func (*ReceiveResponse) Descriptor() ([]byte, []int) {
 func (x *ReceiveResponse) GetRun() uint64 {
 	if x != nil {
 		return x.Run
-	}
-	return 0
-}
-
-func (x *ReceiveResponse) GetArrival() uint64 {
-	if x != nil {
-		return x.Arrival
 	}
 	return 0
 }
@@ -779,11 +779,12 @@ const file_proto_peer_v1_move_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12)\n" +
 	"\x04lane\x18\x04 \x01(\v2\x15.brokerd.peer.v1.LaneR\x04lane\x12\x12\n" +
 	"\x04keys\x18\x05 \x01(\fR\x04keys\x12&\n" +
-	"\x03end\x18\x06 \x01(\v2\x14.brokerd.peer.v1.EndR\x03end\"I\n" +
+	"\x03end\x18\x06 \x01(\v2\x14.brokerd.peer.v1.EndR\x03end\"c\n" +
 	"\x05Begin\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\x04R\x03run\x12\x18\n" +
-	"\adurable\x18\x03 \x01(\bR\adurable\"\x97\x01\n" +
+	"\adurable\x18\x03 \x01(\bR\adurable\x12\x18\n" +
+	"\aarrival\x18\x04 \x01(\x04R\aarrival\"\x97\x01\n" +
 	"\x05Block\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12\x12\n" +
@@ -800,10 +801,9 @@ const file_proto_peer_v1_move_proto_rawDesc = "" +
 	"\vredelivered\x18\x01 \x01(\x04R\vredelivered\x12\x12\n" +
 	"\x04mark\x18\x02 \x01(\x04R\x04mark\x12\x18\n" +
 	"\aunacked\x18\x03 \x01(\x04R\aunacked\x12\x12\n" +
-	"\x04used\x18\x04 \x01(\bR\x04used\"=\n" +
+	"\x04used\x18\x04 \x01(\bR\x04used\"#\n" +
 	"\x0fReceiveResponse\x12\x10\n" +
-	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x18\n" +
-	"\aarrival\x18\x02 \x01(\x04R\aarrival\"?\n" +
+	"\x03run\x18\x01 \x01(\x04R\x03run\"?\n" +
 	"\rForgetRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x18\n" +
 	"\aarrival\x18\x02 \x01(\x04R\aarrival\"\x10\n" +
