@@ -33,7 +33,7 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 		switch e := c.Entity().(type) {
 		case *meta.Queue:
 			if was, ok := c.Before.(*meta.Queue); ok && !c.Deleted() && was.Leader != e.Leader {
-				b.engines.move(was, e)
+				b.engines.move(was, e, new.Index())
 			} else {
 				b.applyQueue(e, c.Deleted())
 			}
@@ -123,7 +123,7 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 	b.compileAllPolicies(s)
 	for q := range s.AllQueues() {
 		if was := before.QueueByID(q.ID); was != nil && was.Leader != q.Leader {
-			b.engines.move(was, q)
+			b.engines.move(was, q, s.Index())
 		} else {
 			b.applyQueue(q, false)
 		}

@@ -51,6 +51,9 @@ type Options struct {
 	// connection was opened with. It is called while that takes effect: it must not wait, nor call the Broker. Connections that are
 	// still being opened are seen by Access.Revoked. May be nil.
 	CloseConnections func(match func(id uint64, vhost, user string) bool, reason string)
+	// Refuse has the server refuse new connections of clients while the node is being drained, or take them again. It must not wait. May
+	// be nil.
+	Refuse func(refuse bool)
 	// Network connects this node with others; nil for a node that stays alone. The Broker registers its services, serves it and
 	// closes it.
 	Network *network.Network
@@ -87,6 +90,7 @@ type Broker struct {
 	membership  *membership
 	arrivals    arrivals
 	moves       *moves
+	drains      drains
 	nodes       *nodes
 	credentials *credentials
 	usage       usage
@@ -215,6 +219,9 @@ func (b *Broker) open(ctx context.Context) error {
 		return fmt.Errorf("cluster: starting node %s: %w", b.opts.NodeID, err)
 	}
 	b.owner.Store(&meta.Owner{Node: b.opts.NodeID, Incarnation: run.Incarnation})
+	if err := b.endDraining(ctx); err != nil {
+		return fmt.Errorf("cluster: taking node %s back into service: %w", b.opts.NodeID, err)
+	}
 	b.start()
 	if b.network != nil {
 		b.nodes.follow(b.State())

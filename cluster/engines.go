@@ -27,6 +27,7 @@ type engines struct {
 type engine struct {
 	def   *meta.Queue
 	queue *queue.Queue
+	since uint64 // see origin
 	// settings are what arguments and policies make of the queue.
 	settings atomic.Pointer[policy.Settings]
 
@@ -50,6 +51,7 @@ type origin struct {
 	log       uint64           // id in the log, 0 for the queue's
 	recovered *block.Recovered // found in the log
 	arrival   *queue.Arrival   // sent by the node that led the queue before
+	since     uint64           // index of the metadata at which this node became the leader, 0 if it was when it started
 }
 
 // start makes the engine of q if there is none.
@@ -59,7 +61,7 @@ func (s *engines) start(q *meta.Queue, from origin) {
 	if s.byID[q.ID] != nil {
 		return
 	}
-	e := &engine{def: q, left: make(chan struct{})}
+	e := &engine{def: q, since: from.since, left: make(chan struct{})}
 	o := &s.broker.opts
 	set := s.broker.settingsOf(q)
 	e.settings.Store(set)

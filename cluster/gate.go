@@ -29,15 +29,18 @@ type barrier interface {
 	Barrier(ctx context.Context) error
 }
 
-// newGate returns a gate that opens when all that was given to old has reached the queue.
-func (b *Broker) newGate(old, now queue.Handle, leader string) *gate {
+// newGate returns a gate, made by the change of the metadata at index, that opens when all that was given to old has reached the queue.
+func (b *Broker) newGate(old, now queue.Handle, leader string, index uint64) *gate {
 	g := &gate{Handle: now, leader: leader, opened: make(chan struct{})}
 	wait, ok := old.(barrier)
+	b.nodes.shut(index)
 	if !ok || !b.spawn(func() {
 		_ = wait.Barrier(b.ctx) // without the link there is nothing to wait for: what was on its way is refused
 		g.release()
+		b.nodes.opened(index)
 	}) {
 		g.release()
+		b.nodes.opened(index)
 	}
 	return g
 }

@@ -195,6 +195,13 @@ func (b *Broker) moveAway(ctx context.Context, id uint64, to string) error {
 // carry does the work of moveAway. ctx ends it as long as nothing is proposed.
 func (b *Broker) carry(ctx context.Context, e *engine, q *meta.Queue, to string) error {
 	began := time.Now()
+	// Something may still be on its way by the former leader. It must not be overtaken because that becomes the leader again.
+	settled, cancel := context.WithTimeout(ctx, settleTime)
+	ok := b.nodes.settle(settled, e.since)
+	cancel()
+	if !ok {
+		return errCannotMove("another node is not done with the last time it moved")
+	}
 	d, err := e.queue.Depart(ctx)
 	if errors.Is(err, queue.ErrGone) {
 		return &meta.NameError{Err: meta.ErrNoQueue, VHost: q.VHost, Name: q.Name}
@@ -230,15 +237,12 @@ func (b *Broker) carry(ctx context.Context, e *engine, q *meta.Queue, to string)
 		return context.Cause(b.ctx)
 	}
 	b.log.Info("queue moved", "vhost", q.VHost, "queue", q.Name, "to", b.nodeName(to), "took", time.Since(began))
-	// Nobody begins to move it again before all nodes know of this: what they still send here would take a longer way.
-	if !b.nodes.agreeWithin(b.ctx, index, maxAgreeTime) {
-		b.log.Warn("a node does not follow the metadata", "index", index)
-	}
+	b.nodes.agree(b.ctx, index)
 	return nil
 }
 
-// maxAgreeTime bounds the wait for nodes that can be reached to know that a queue has moved.
-const maxAgreeTime = 30 * time.Second
+// settleTime bounds the wait for what is on its way behind an earlier move.
+const settleTime = 30 * time.Second
 
 func (e *engine) setDeparture(d *queue.Departure) {
 	e.mu.Lock()
@@ -392,8 +396,8 @@ func (s *engines) getFormer(id uint64) *engine {
 	return s.former[id]
 }
 
-// move follows a change of a queue's leader. Broker.mu is held; it does not wait.
-func (s *engines) move(was, q *meta.Queue) {
+// move follows a change of a queue's leader, made at index. Broker.mu is held; it does not wait.
+func (s *engines) move(was, q *meta.Queue, index uint64) {
 	b := s.broker
 	old := s.handle(was)
 	if was.Leader == b.opts.NodeID {
@@ -409,12 +413,12 @@ func (s *engines) move(was, q *meta.Queue) {
 		}
 	}
 	if q.Leader == b.opts.NodeID {
-		b.arrive(was.Leader, q)
+		b.arrive(was.Leader, q, index)
 	}
 	if b.links == nil {
 		return
 	}
-	g := b.newGate(old, s.direct(q), q.Leader)
+	g := b.newGate(old, s.direct(q), q.Leader, index)
 	s.mu.Lock()
 	s.gates[q.ID] = g
 	s.mu.Unlock()
@@ -438,14 +442,14 @@ func (b *Broker) leave(e *engine, q *meta.Queue) {
 }
 
 // arrive starts the engine of a queue that this node leads from now on.
-func (b *Broker) arrive(from string, q *meta.Queue) {
+func (b *Broker) arrive(from string, q *meta.Queue, index uint64) {
 	a := b.arrivals.take(q.ID)
 	if a == nil {
 		b.log.Error("a queue was given to this node without its messages", "vhost", q.VHost, "queue", q.Name, "from", b.nodeName(from))
-		b.engines.start(q, origin{log: newLogID()})
+		b.engines.start(q, origin{log: newLogID(), since: index})
 		return
 	}
-	b.engines.start(q, origin{log: a.LogID(), arrival: a.Arrival})
+	b.engines.start(q, origin{log: a.LogID(), arrival: a.Arrival, since: index})
 	e := b.engines.get(q.ID)
 	b.service.Bequeath(from, e.queue, a.Unsettled())
 }

@@ -11,20 +11,17 @@ import (
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
-// led returns the engine of a queue for another node, nil if this node does not have it. Of a queue that has moved it is the one
-// that passes on what comes from nodes that do not know yet.
+// led returns the engine of a queue for another node, nil if this node does not lead it as far as it knows.
 func (b *Broker) led(id uint64) queue.Handle {
 	if e := b.engines.get(id); e != nil {
-		return e.queue
-	}
-	if e := b.engines.getFormer(id); e != nil {
 		return e.queue
 	}
 	return nil
 }
 
 // awaitLed is led for a queue that another node knows of already: it returns once this node has applied what the cluster had agreed
-// on before the call.
+// on before the call. If the queue has moved away, the other node is the one that does not know yet: then it is the engine that passes on
+// what comes.
 func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
 	if h := b.led(id); h != nil {
 		return h
@@ -42,7 +39,13 @@ func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
 	case <-ctx.Done():
 		return nil
 	}
-	return b.led(id)
+	if h := b.led(id); h != nil {
+		return h
+	}
+	if e := b.engines.getFormer(id); e != nil {
+		return e.queue
+	}
+	return nil
 }
 
 // catchUp brings this node up to what the cluster had agreed on before the call, so that a name that is not found does not exist

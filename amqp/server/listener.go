@@ -106,7 +106,7 @@ func (s *Server) sleep(d time.Duration) bool {
 func (s *Server) ServeConn(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping || s.handshakes >= s.opts.MaxHandshakes {
+	if s.stopping || s.refusing || s.handshakes >= s.opts.MaxHandshakes {
 		s.log.Debug("connection refused", "peer", nc.RemoteAddr().String(), "handshakes", s.handshakes)
 		_ = nc.Close()
 		return

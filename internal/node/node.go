@@ -16,6 +16,7 @@ import (
 	"github.com/brokerd/brokerd/amqp/server"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/network"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
 	"github.com/brokerd/brokerd/store"
@@ -27,6 +28,7 @@ type Node struct {
 	log     *slog.Logger
 	dir     *datadir.Dir
 	store   *store.Store
+	links   *network.Network // to other nodes, nil for a node that stays alone
 	broker  *cluster.Broker
 	server  *server.Server
 	memory  *queue.Memory
@@ -68,10 +70,10 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
-	links, err := n.openNetwork()
-	if err != nil {
+	if n.links, err = n.openNetwork(); err != nil {
 		return nil, err
 	}
+	links := n.links
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
 		ClusterName: cfg.Node.Name,
@@ -91,6 +93,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		Memory:           n.memory,
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
+		Refuse:           n.refuse,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
 		Alarmed:          n.alarmed,
 		DeliverReply:     n.deliverReply,
@@ -138,6 +141,13 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
 		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
+	}
+}
+
+// refuse implements cluster.Options.Refuse.
+func (n *Node) refuse(refuse bool) {
+	if s := n.serving.Load(); s != nil {
+		s.Refuse(refuse)
 	}
 }
 
