@@ -82,7 +82,7 @@ func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
 			b.links.Drop(q.ID)
 		}
 	} else if q.Leader == b.opts.NodeID {
-		b.engines.start(q, origin{})
+		b.engines.start(q, source{})
 	}
 }
 

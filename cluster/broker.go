@@ -99,6 +99,7 @@ type Broker struct {
 	// permission that was set is not overlooked.
 	topicPermissions atomic.Int64
 	admin            nameLocks
+	figures          figures
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex
@@ -120,6 +121,11 @@ type Broker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	// leaving is closed when the Broker begins to close, for tasks that Close need not wait for.
+	leaving chan struct{}
+	// staying ends with it.
+	staying context.Context
+	leave   context.CancelFunc
 	// taskMu guards closing, so that no task starts once Close waits for them.
 	taskMu  sync.Mutex
 	closing bool
@@ -156,6 +162,8 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b.nodes = newNodes(b)
 	b.membership = &membership{broker: b, opened: make(chan struct{})}
 	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
+	b.leaving = make(chan struct{})
+	b.staying, b.leave = context.WithCancel(context.Background())
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -173,6 +181,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	if err := b.open(ctx); err != nil {
 		b.cancel()
+		b.leave()
 		ctx := context.WithoutCancel(ctx)
 		if b.meta != nil {
 			err = errors.Join(err, b.meta.Shutdown(ctx))
@@ -257,7 +266,7 @@ func (b *Broker) start() {
 	for q := range s.AllQueues() {
 		if q.Leader == b.opts.NodeID {
 			log := logs.of(q.ID)
-			b.engines.start(q, origin{log: log, recovered: recovered[log]})
+			b.engines.start(q, source{log: log, recovered: recovered[log]})
 			led++
 		}
 	}
@@ -280,9 +289,14 @@ func (b *Broker) Close(ctx context.Context) error {
 	if again {
 		return nil
 	}
+	close(b.leaving)
+	b.leave()
 	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
-	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.run()}); err != nil {
+	last, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
+	_, err := b.meta.Propose(last, meta.EndOwner{Owner: b.run()})
+	cancel()
+	if err != nil {
 		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
 	}
 	b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/policy"
@@ -27,7 +28,7 @@ type engines struct {
 type engine struct {
 	def   *meta.Queue
 	queue *queue.Queue
-	since uint64 // see origin
+	since uint64 // see source
 	// settings are what arguments and policies make of the queue.
 	settings atomic.Pointer[policy.Settings]
 
@@ -46,8 +47,8 @@ type engine struct {
 	again   bool // the last consumer left once more while leaving
 }
 
-// origin is where a queue's messages come from. The zero origin is that of a new queue.
-type origin struct {
+// source is where a queue's messages come from. The zero source is that of a new queue.
+type source struct {
 	log       uint64           // id in the log, 0 for the queue's
 	recovered *block.Recovered // found in the log
 	arrival   *queue.Arrival   // sent by the node that led the queue before
@@ -55,7 +56,7 @@ type origin struct {
 }
 
 // start makes the engine of q if there is none.
-func (s *engines) start(q *meta.Queue, from origin) {
+func (s *engines) start(q *meta.Queue, from source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byID[q.ID] != nil {
@@ -66,10 +67,14 @@ func (s *engines) start(q *meta.Queue, from origin) {
 	set := s.broker.settingsOf(q)
 	e.settings.Store(set)
 	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
-	exchange, store := q.StoreOf()
-	if store {
+	name, store := q.StoreOf()
+	delays := store && !q.KeepsHistory()
+	switch {
+	case delays:
 		settings.DeadLetters = true
-		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, exchange, l) }
+		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, name, l) }
+	case store:
+		settings.MaxLength, settings.MaxBytes = int64(exchange.HistoryLength(q.Arguments)), historyBytes
 	}
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
@@ -87,7 +92,7 @@ func (s *engines) start(q *meta.Queue, from origin) {
 		MaxPriority:  set.MaxPriority,
 		SingleActive: set.SingleActiveConsumer,
 		Settings:     settings,
-		Delays:       store,
+		Delays:       delays,
 		DeadLetter:   deadLetter,
 		Forward:      func(to queue.Handle, p *queue.Publication) { s.broker.forwardLetters(q.ID, to, p) },
 		Logger:       o.Logger,
@@ -95,6 +100,9 @@ func (s *engines) start(q *meta.Queue, from origin) {
 		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
+	if s.broker.running && !store {
+		s.broker.figures.created.Add(1)
+	}
 }
 
 // drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
@@ -106,6 +114,9 @@ func (s *engines) drop(id uint64) {
 	delete(s.gates, id)
 	s.mu.Unlock()
 	if e != nil {
+		if e.def.Type != meta.TypeStore {
+			s.broker.figures.deleted.Add(1)
+		}
 		e.queue.Drop()
 	}
 	if f != nil {

@@ -98,8 +98,8 @@ func (b *Broker) openMeta(ctx context.Context) error {
 		return err
 	}
 	if b.network != nil {
-		mo.Transport = b.network.Transport()
-		mo.Forward = b.forward
+		mo.Transport = patient(b.network.Transport(), b.nodes)
+		mo.Forward, mo.Reachable = b.forward, b.Reachable
 		b.network.Serve()
 	}
 	if empty {

@@ -35,7 +35,7 @@ func (b *Broker) newGate(old, now queue.Handle, leader string, index uint64) *ga
 	wait, ok := old.(barrier)
 	b.nodes.shut(index)
 	if !ok || !b.spawn(func() {
-		_ = wait.Barrier(b.ctx) // without the link there is nothing to wait for: what was on its way is refused
+		_ = wait.Barrier(b.staying) // without the link there is nothing to wait for: what was on its way is refused
 		g.release()
 		b.nodes.opened(index)
 	}) {

@@ -181,6 +181,8 @@ func (b *Broker) joinVia(ctx context.Context, address string, request *peerv1.Jo
 	if err != nil {
 		return err
 	}
+	cluster := r.GetClusterId()
+	b.clusterID.Store(&cluster)
 	for _, p := range r.GetMembers() {
 		if p.GetNode() != request.GetNode() {
 			if err := b.network.Learn(network.Identity{Node: p.GetNode(), Name: p.GetName(), Address: p.GetAddress()}); err != nil {

@@ -54,14 +54,9 @@ func (b *Broker) MoveQueue(ctx context.Context, vhost, name, toNode string) erro
 	if q == nil {
 		return &meta.NameError{Err: meta.ErrNoQueue, VHost: vhost, Name: name}
 	}
-	to := s.Node(toNode)
-	for n := range s.Nodes() {
-		if to == nil && n.DisplayName == toNode {
-			to = n
-		}
-	}
-	if to == nil {
-		return &meta.NameError{Err: meta.ErrNoNode, Name: toNode}
+	to, err := b.FindNode(toNode)
+	if err != nil {
+		return err
 	}
 	return b.moveByID(ctx, q.ID, to.Name)
 }
@@ -175,7 +170,7 @@ func (b *Broker) moveAway(ctx context.Context, id uint64, to string) error {
 	done := make(chan error, 1)
 	if !b.spawn(func() {
 		defer e.moving.Unlock()
-		work, cancel := context.WithCancelCause(b.ctx)
+		work, cancel := context.WithCancelCause(b.staying)
 		defer cancel(nil)
 		stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 		defer stop()
@@ -223,7 +218,7 @@ func (b *Broker) carry(ctx context.Context, e *engine, q *meta.Queue, to string)
 	default:
 		e.setDeparture(nil)
 		d.Stay()
-		b.spawn(func() { b.forget(q.ID, to, arrival) })
+		b.spawn(func() { b.giveUp(q.ID, to, arrival) })
 		b.log.Warn("queue was not moved", "vhost", q.VHost, "queue", q.Name, "to", b.nodeName(to), "error", err)
 		var name *meta.NameError
 		if errors.As(err, &name) && errors.Is(err, meta.ErrNoQueue) {
@@ -281,8 +276,10 @@ func (b *Broker) commitMove(c meta.MoveQueue) (index uint64, err error) {
 		}
 		unknown = true
 		b.log.Warn("whether a queue has moved is not known yet, asking again", "queue_id", c.ID, "to", b.nodeName(c.To), "error", err)
-		var ok bool
-		if wait, ok = b.pause(wait); !ok {
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, lastPause)
+		case <-b.leaving:
 			return 0, errClosing
 		}
 	}
@@ -372,18 +369,21 @@ func sendRest(send func(*peerv1.ReceiveRequest) error, m *queue.MovedQueue) erro
 	return send(&peerv1.ReceiveRequest{End: &peerv1.End{Redelivered: m.Redelivered, Mark: m.Mark, Unacked: uint64(m.Unacked), Used: m.Used}})
 }
 
-// forget tells the other node that a move is over, until it has heard it or cannot have anything of it any more.
-func (b *Broker) forget(queue uint64, to string, arrival uint64) {
+// giveUp tells the other node that a move is over, until it has heard it or cannot have anything of it any more.
+func (b *Broker) giveUp(queue uint64, to string, arrival uint64) {
 	run := runOf(b.State(), to)
-	for wait, ok := firstPause, true; ok && runOf(b.State(), to) == run; wait, ok = b.pause(wait) {
-		conn, err := b.network.Conn(to)
-		if err != nil {
-			continue
+	for wait := firstPause; runOf(b.State(), to) == run; wait = min(2*wait, lastPause) {
+		if conn, err := b.network.Conn(to); err == nil {
+			ctx, cancel := context.WithTimeout(b.staying, b.opts.CommitTimeout)
+			_, err = peerv1.NewMoveServiceClient(conn).Forget(ctx, &peerv1.ForgetRequest{Queue: queue, Arrival: arrival})
+			cancel()
+			if err == nil {
+				return
+			}
 		}
-		ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
-		_, err = peerv1.NewMoveServiceClient(conn).Forget(ctx, &peerv1.ForgetRequest{Queue: queue, Arrival: arrival})
-		cancel()
-		if err == nil {
+		select {
+		case <-time.After(wait):
+		case <-b.leaving:
 			return
 		}
 	}
@@ -409,7 +409,7 @@ func (s *engines) move(was, q *meta.Queue, index uint64) {
 		}
 		s.mu.Unlock()
 		if e != nil {
-			b.spawn(func() { b.leave(e, q) })
+			b.spawn(func() { b.depart(e, q) })
 		}
 	}
 	if q.Leader == b.opts.NodeID {
@@ -424,8 +424,8 @@ func (s *engines) move(was, q *meta.Queue, index uint64) {
 	s.mu.Unlock()
 }
 
-// leave passes a queue's consumers, and what has waited, on to the new leader.
-func (b *Broker) leave(e *engine, q *meta.Queue) {
+// depart passes a queue's consumers, and what has waited, on to the new leader.
+func (b *Broker) depart(e *engine, q *meta.Queue) {
 	defer close(e.left)
 	e.mu.Lock()
 	d := e.departure
@@ -434,7 +434,7 @@ func (b *Broker) leave(e *engine, q *meta.Queue) {
 		b.log.Error("a queue was given to another node without its messages, which are dropped", "vhost", q.VHost, "queue", q.Name,
 			"to", b.nodeName(q.Leader))
 		var err error
-		if d, err = e.queue.Depart(b.ctx); err != nil {
+		if d, err = e.queue.Depart(b.staying); err != nil {
 			return
 		}
 	}
@@ -446,10 +446,10 @@ func (b *Broker) arrive(from string, q *meta.Queue, index uint64) {
 	a := b.arrivals.take(q.ID)
 	if a == nil {
 		b.log.Error("a queue was given to this node without its messages", "vhost", q.VHost, "queue", q.Name, "from", b.nodeName(from))
-		b.engines.start(q, origin{log: newLogID(), since: index})
+		b.engines.start(q, source{log: newLogID(), since: index})
 		return
 	}
-	b.engines.start(q, origin{log: a.LogID(), arrival: a.Arrival, since: index})
+	b.engines.start(q, source{log: a.LogID(), arrival: a.Arrival, since: index})
 	e := b.engines.get(q.ID)
 	b.service.Bequeath(from, e.queue, a.Unsettled())
 }

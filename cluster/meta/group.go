@@ -36,7 +36,6 @@ type Group struct {
 	leaders   leaders
 	leads     chan bool // from Raft to watch: leadership gained and lost
 	reads     reads
-	initMu    sync.Mutex    // held by initialize
 	announce  chan struct{} // capacity 1: OnLeader may be due
 	review    chan struct{} // capacity 1: the members changed
 
@@ -48,6 +47,8 @@ type Group struct {
 	compacted  chan struct{}  // closed when the compactor is gone
 	quit       chan struct{}  // closed when watch and tell must end
 	background sync.WaitGroup // watch, tell, tenures, reads
+	gone       chan struct{}  // closed when Raft is shut down
+	futures    futures
 	shutdown   sync.Once
 	closed     error // of the one shutdown
 }
@@ -83,6 +84,7 @@ func Open(o Options) (*Group, error) {
 		collected: make(chan struct{}),
 		compacted: make(chan struct{}),
 		quit:      make(chan struct{}),
+		gone:      make(chan struct{}),
 	}
 	g.fsm.version, g.fsm.onApplied = o.Version, o.OnApplied
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -256,6 +258,7 @@ func (g *Group) ready(ctx context.Context) error {
 	if len(servers) != 1 {
 		return nil
 	}
+	g.notices.elect() // nobody else could lead, so there is nobody to wait for
 	for g.tenure.Load() == nil {
 		changed := g.leaders.current().changed
 		if err := g.fsm.failure(); err != nil {
@@ -271,46 +274,35 @@ func (g *Group) ready(ctx context.Context) error {
 			return fmt.Errorf("%w: no leadership: %w", ErrTimeout, context.Cause(ctx))
 		}
 	}
-	return g.initialize(ctx)
+	return nil
 }
 
 // initialize gives a new group its first vhost and user, and one without an id its id. Only the leader calls it.
-func (g *Group) initialize(ctx context.Context) error {
-	g.initMu.Lock()
-	defer g.initMu.Unlock()
-	s := g.State()
-	if s.Initialized() && (s.ClusterID() != "" || g.opts.Version < 2) {
-		return nil
-	}
-	o := &g.opts
-	cluster := o.ClusterID
-	if cluster == "" {
-		cluster = newClusterID()
-	}
-	if o.Version < 2 {
-		cluster = ""
+func (g *Group) initialize() error {
+	o, s := &g.opts, g.State()
+	cluster := ""
+	if o.Version >= 2 && s.ClusterID() == "" {
+		if cluster = o.ClusterID; cluster == "" {
+			cluster = newClusterID()
+		}
 	}
 	if s.Initialized() {
-		_, err := g.Propose(ctx, EnsureClusterID{cluster})
-		if errors.Is(err, ErrTooNew) {
-			return nil // the first leader after the upgrade of all nodes does it
+		// While there is a node that is too old, the cluster has no id; the first leader after its upgrade sees to it.
+		if cluster == "" || s.checkVersion(versionOf(EnsureClusterID{})) != nil {
+			return nil
 		}
-		return err
+		return g.proposeAlone(EnsureClusterID{cluster})
 	}
 	hash, algorithm, err := HashPassword(o.DefaultPassword)
 	if err != nil {
 		return fmt.Errorf("default user: %w", err)
 	}
-	_, err = g.Propose(ctx, Initialize{
+	return g.proposeAlone(Initialize{
 		ClusterID:  cluster,
 		VHost:      VHost{Name: o.DefaultVHost, Description: "Default virtual host"},
 		User:       User{Name: o.DefaultUser, PasswordHash: hash, HashAlgorithm: algorithm, Tags: []string{"administrator"}},
 		Permission: Permission{User: o.DefaultUser, VHost: o.DefaultVHost, Configure: ".*", Write: ".*", Read: ".*"},
 	})
-	if err != nil {
-		return fmt.Errorf("default vhost and user: %w", err)
-	}
-	return nil
 }
 
 // newClusterID returns 128 random bits.
@@ -341,8 +333,12 @@ func (g *Group) Barrier(ctx context.Context) error {
 // transferTimeout is how long a leader that is shut down tries to find a successor.
 const transferTimeout = 2 * time.Second
 
+// answerTimeout is how long Shutdown waits for Raft to answer what it was asked. That takes no longer than it takes a leader to
+// notice that it is cut off.
+const answerTimeout = 5 * time.Second
+
 // Shutdown ends the member: what is under way is finished, later proposals get ErrShutdown. A leader hands over to another voter
-// first, if one answers within 2 s. If ctx ends first, the rest is cut off and the error is ErrTimeout. Nothing that was answered
+// first, if one can be asked and answers within 2 s. If ctx ends first, the rest is cut off and the error is ErrTimeout. Nothing that was answered
 // is lost either way. Later calls return what the first one returned.
 func (g *Group) Shutdown(ctx context.Context) error {
 	g.shutdown.Do(func() {
@@ -356,7 +352,7 @@ func (g *Group) Shutdown(ctx context.Context) error {
 				late = fmt.Errorf("%w: shutdown: %w", ErrTimeout, context.Cause(ctx))
 			}
 		}
-		if g.tenure.Load() != nil && len(g.voters()) > 1 {
+		if g.tenure.Load() != nil && g.opts.Forward != nil && len(g.voters()) > 1 {
 			bounded, cancel := context.WithTimeout(ctx, transferTimeout)
 			if err := g.handOver(bounded); err != nil {
 				g.opts.Logger.Warn("the other members must elect a metadata leader by themselves", "err", err)
@@ -366,7 +362,11 @@ func (g *Group) Shutdown(ctx context.Context) error {
 		close(g.quit)
 		g.cancel()
 		g.leaders.end()
+		within(ctx, answerTimeout, &g.background)
+		g.futures.close()
+		within(ctx, answerTimeout, &g.futures.open)
 		err := g.raft.Shutdown().Error()
+		close(g.gone)
 		<-g.collected
 		<-g.compacted
 		g.background.Wait()

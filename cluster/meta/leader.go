@@ -132,7 +132,7 @@ func (g *Group) endTenure(t *tenure) {
 
 // lead is what this node does while it leads.
 func (g *Group) lead(t *tenure) {
-	if !g.takeOver(t) {
+	if !g.takeOver(t) || !g.setUp(t) {
 		return
 	}
 	g.tenureMu.Lock()
@@ -142,18 +142,6 @@ func (g *Group) lead(t *tenure) {
 	g.tenureMu.Unlock()
 	g.leaders.renew(g.opts.NodeID)
 	signal(g.announce)
-	for pause := minPause; ; pause = min(2*pause, time.Second) {
-		err := g.initialize(t.ctx)
-		if err == nil {
-			break
-		}
-		if t.ctx.Err() == nil {
-			g.opts.Logger.Warn("metadata group is not set up yet", "err", err)
-		}
-		if !sleep(t.ctx, pause) {
-			return
-		}
-	}
 	g.reconcile(t)
 }
 
@@ -163,7 +151,7 @@ func (g *Group) takeOver(t *tenure) bool {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		// The term belongs to the tenure if it was the same before and after, because a barrier succeeds only for a leader.
 		t.term = g.raft.CurrentTerm()
-		err := g.raft.Barrier(proposeTimeout).Error()
+		err := g.Barrier(context.Background())
 		if err == nil && t.term == g.raft.CurrentTerm() && g.fsm.failure() == nil {
 			return true
 		}
@@ -177,6 +165,20 @@ func (g *Group) takeOver(t *tenure) bool {
 		if !sleep(t.ctx, pause) {
 			return false
 		}
+	}
+}
+
+// setUp initializes a new group before anybody can propose anything. It returns false if this node leads no more.
+func (g *Group) setUp(t *tenure) bool {
+	for pause := minPause; ; pause = min(2*pause, time.Second) {
+		err := g.initialize()
+		if err == nil {
+			return true
+		}
+		if !sleep(t.ctx, pause) {
+			return false
+		}
+		g.opts.Logger.Warn("metadata group is not set up yet", "err", err)
 	}
 }
 

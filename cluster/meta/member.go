@@ -18,9 +18,6 @@ import (
 // safer. Those beyond it follow without a vote, and take the place of a voter that is removed.
 const MaxVoters = 5
 
-// A member is given a vote once the end of its log is no more than promoteLag entries behind the leader's.
-const promoteLag = 256
-
 // memberTimeout bounds a change of the membership by the leader, and a question to a member.
 const memberTimeout = 2 * time.Second
 
@@ -130,36 +127,26 @@ func (g *Group) changeMember(ctx context.Context, id string, remove bool) error 
 	return err
 }
 
-// settled starts something in Raft and waits for it no longer than ctx.
-func (g *Group) settled(ctx context.Context, start func() raft.Future) error {
-	done := make(chan error, 1)
-	go func() { done <- start().Error() }() // Raft answers everything, at the latest when it is shut down
-	select {
-	case err := <-done:
-		return groupError(err)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
-	}
-}
-
 // reconcile gives votes as long as this node leads.
 func (g *Group) reconcile(t *tenure) {
 	tick := time.NewTicker(g.opts.ElectionTimeout)
 	defer tick.Stop()
+	applied := g.State().Index() // at the last tick: who has caught up has applied that much by now
 	for {
-		for g.promote(t.ctx) {
+		for g.promote(t.ctx, applied) {
 		}
 		select {
 		case <-g.review:
 		case <-tick.C:
+			applied = g.State().Index()
 		case <-t.ctx.Done():
 			return
 		}
 	}
 }
 
-// promote gives one member a vote, if one is due. It returns whether it did.
-func (g *Group) promote(ctx context.Context) bool {
+// promote gives one member that has applied that much a vote, if one is due. It returns whether it did.
+func (g *Group) promote(ctx context.Context, applied uint64) bool {
 	servers, index, err := g.servers()
 	if err != nil || ctx.Err() != nil {
 		return false
@@ -175,9 +162,8 @@ func (g *Group) promote(ctx context.Context) bool {
 	if voters >= MaxVoters || len(ids) == 0 {
 		return false
 	}
-	last := g.raft.LastIndex()
 	for _, p := range g.probe(ctx, ids) {
-		if p.last+promoteLag < last {
+		if p.applied < applied {
 			continue
 		}
 		// The index keeps one that left meanwhile from coming back.
@@ -194,8 +180,9 @@ func (g *Group) promote(ctx context.Context) bool {
 
 // progress is how far a member is.
 type progress struct {
-	id   string
-	last uint64 // end of its log
+	id      string
+	last    uint64 // end of its log
+	applied uint64 // index of its state
 }
 
 // probe asks members how far they are, and returns those that answer in time, the one that is farthest first. Without
@@ -207,13 +194,13 @@ func (g *Group) probe(ctx context.Context, ids []string) []progress {
 	var wg sync.WaitGroup
 	for i, id := range ids {
 		if g.opts.Forward == nil {
-			answers[i] = progress{id, g.raft.LastIndex()}
+			answers[i] = progress{id, g.raft.LastIndex(), g.State().Index()}
 			continue
 		}
 		wg.Go(func() {
 			m, err := g.ask(ctx, id, &metav1.ForwardRequest{Kind: &metav1.ForwardRequest_Status{Status: &metav1.ForwardStatus{}}})
 			if err == nil && m.Error == nil {
-				answers[i] = progress{id, m.GetLastIndex()}
+				answers[i] = progress{id, m.GetLastIndex(), m.GetIndex()}
 			}
 		})
 	}

@@ -88,6 +88,18 @@ func (g *Group) Propose(ctx context.Context, c Command) (Result, error) {
 	}
 }
 
+// proposeAlone commits a command past the collector, on the leader.
+func (g *Group) proposeAlone(c Command) error {
+	data, err := proto.Marshal(c.encode())
+	if err != nil {
+		return err
+	}
+	p := &proposal{data: data, version: versionOf(c), done: make(chan outcome, 1)}
+	b := batch{proposals: []*proposal{p}}
+	g.settle(&b, g.raft.Apply(appendBatch(nil, b.proposals), proposeTimeout))
+	return (<-p.done).err
+}
+
 // complete adds the entity that the leader's answer had no room for.
 func (g *Group) complete(r Result, c Command) (Result, error) {
 	switch c := c.(type) {
@@ -272,7 +284,7 @@ func (g *Group) dispatch(b batch, release func()) {
 		future := g.raft.Apply(appendBatch(make([]byte, 0, b.bytes+8*len(b.proposals)+8), b.proposals), proposeTimeout)
 		g.batches.Go(func() {
 			defer release()
-			b.settle(future)
+			g.settle(&b, future)
 		})
 		return
 	}
@@ -299,8 +311,8 @@ func (g *Group) dispatch(b batch, release func()) {
 }
 
 // settle waits until Raft is through with the entry of a batch, and answers the proposals.
-func (b *batch) settle(future raft.ApplyFuture) {
-	err := future.Error()
+func (g *Group) settle(b *batch, future raft.ApplyFuture) {
+	err := g.settled(context.Background(), func() raft.Future { return future })
 	var outcomes []outcome
 	if err == nil {
 		switch r := future.Response().(type) {
@@ -311,7 +323,6 @@ func (b *batch) settle(future raft.ApplyFuture) {
 		}
 	}
 	if err != nil {
-		err = groupError(err)
 		// Raft refused to take the entry.
 		b.fail(outcome{err: err, retry: errors.Is(err, ErrNotLeader)})
 		return

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/hashicorp/raft"
+
 	metav1 "github.com/brokerd/brokerd/proto/meta/v1"
 )
 
@@ -108,7 +110,7 @@ func (g *Group) leaderIndex(ctx context.Context) (index, term uint64, err error)
 	// because it took over all of that before its tenure. If it still leads after the state was taken, no other leader had
 	// acknowledged anything by then.
 	s := g.State()
-	if err := g.settled(ctx, g.raft.VerifyLeader); err != nil {
+	if err := g.settled(ctx, func() raft.Future { return g.raft.VerifyLeader() }); err != nil {
 		return 0, 0, err
 	}
 	if g.raft.CurrentTerm() != t.term {

@@ -102,9 +102,14 @@ func TestStalledReceiver(t *testing.T) {
 	other.consume(t)
 	other.want(t, span(3, 100))
 	stuck.give(5)
-	_, answered = publish(h, 100, 105, 16, false, nil)
+	next := uint64(100) // until it is back in line all go to the other one
+	until(t, "messages for the one that was stuck", func() bool {
+		publish(h, next, next+1, 16, false, nil)
+		next++
+		return stuck.count() > 3
+	})
+	_, answered = publish(h, next, next+1, 16, false, nil)
 	within(t, "confirm", answered)
-	until(t, "messages for the one that was stuck", func() bool { return stuck.count() > 3 })
 	h.Cancel(&other.Consumer)
 	h.Cancel(&stuck.Consumer)
 	wantStatus(t, q, 0, stuck.count()+other.count(), 0)

@@ -37,6 +37,37 @@ func (k *link) start() {
 	go k.run(k.ctx)
 }
 
+// run sets up the link, again and again until ctx ends.
+func (k *link) run(ctx context.Context) {
+	defer close(k.done)
+	delay := firstDelay
+	down := false
+	for ctx.Err() == nil {
+		s, err := open(ctx, k)
+		if err != nil {
+			if !down && ctx.Err() == nil {
+				k.links.opts.Logger.Warn("no link to node", "node", k.node, "error", err)
+				down = true
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(jitter(delay)):
+			}
+			delay = min(2*delay, lastDelay)
+			continue
+		}
+		delay, down = firstDelay, false
+		k.links.opts.Logger.Info("link is up", "node", k.node)
+		k.session.Store(s)
+		k.tell(true)
+		err = s.serve(ctx)
+		k.tell(false)
+		if ctx.Err() == nil {
+			k.links.opts.Logger.Warn("link lost", "node", k.node, "error", err)
+		}
+	}
+}
+
 // wait returns when the link's goroutine has ended; the link was cancelled, so that it does not start any more.
 func (k *link) wait() {
 	k.links.mu.Lock()

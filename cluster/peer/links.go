@@ -1,8 +1,8 @@
 package peer
 
 import (
-	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,13 +73,8 @@ type Links struct {
 
 	mu     sync.Mutex
 	links  map[string]*link
-	queues map[queueKey]*remote
+	queues map[uint64][]*remote // by id: one for each node that was named as its leader
 	closed bool
-}
-
-type queueKey struct {
-	node string
-	id   uint64
 }
 
 // NewLinks returns Links to no node yet.
@@ -93,7 +88,7 @@ func NewLinks(o Options) *Links {
 	if o.CallTimeout == 0 {
 		o.CallTimeout = defaultCallTimeout
 	}
-	return &Links{opts: o, links: make(map[string]*link), queues: make(map[queueKey]*remote)}
+	return &Links{opts: o, links: make(map[string]*link), queues: make(map[uint64][]*remote)}
 }
 
 // Close ends all links and returns when everything over them is answered and their goroutines have ended.
@@ -144,9 +139,11 @@ func (l *Links) Disconnect(node string) {
 	delete(l.links, node)
 	next := newLink(l, node)
 	l.links[node] = next
-	for key, h := range l.queues {
-		if key.node == node {
-			h.link.Store(next)
+	for _, list := range l.queues {
+		for _, h := range list {
+			if h.node == node {
+				h.link.Store(next)
+			}
 		}
 	}
 	l.mu.Unlock()
@@ -178,25 +175,21 @@ func (l *Links) Notify(node string, n *peerv1.Notice) bool {
 func (l *Links) Queue(node string, id uint64) queue.Handle {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := queueKey{node, id}
-	h := l.queues[key]
-	if h == nil {
-		h = &remote{links: l, node: node, id: id}
-		h.link.Store(l.link(node))
-		l.queues[key] = h
+	for _, h := range l.queues[id] {
+		if h.node == node {
+			return h
+		}
 	}
+	h := &remote{links: l, node: node, id: id}
+	h.link.Store(l.link(node))
+	l.queues[id] = append(l.queues[id], h)
 	return h
 }
 
 // Drop forgets the handles of queue id, which is deleted: they are as those of a deleted queue from now on, see queue.Handle.Drop.
 func (l *Links) Drop(id uint64) {
 	l.mu.Lock()
-	var list []*remote
-	for key, h := range l.queues {
-		if key.id == id {
-			list = append(list, h)
-		}
-	}
+	list := slices.Clone(l.queues[id])
 	l.mu.Unlock()
 	for _, h := range list {
 		h.Drop()
@@ -206,39 +199,9 @@ func (l *Links) Drop(id uint64) {
 // forget takes h out of the handles.
 func (l *Links) forget(h *remote) {
 	l.mu.Lock()
-	if key := (queueKey{h.node, h.id}); l.queues[key] == h {
-		delete(l.queues, key)
+	list := slices.DeleteFunc(l.queues[h.id], func(o *remote) bool { return o == h })
+	if l.queues[h.id] = list; len(list) == 0 {
+		delete(l.queues, h.id)
 	}
 	l.mu.Unlock()
-}
-
-// run sets up the link, again and again until ctx ends.
-func (k *link) run(ctx context.Context) {
-	defer close(k.done)
-	delay := firstDelay
-	down := false
-	for ctx.Err() == nil {
-		s, err := open(ctx, k)
-		if err != nil {
-			if !down && ctx.Err() == nil {
-				k.links.opts.Logger.Warn("no link to node", "node", k.node, "error", err)
-				down = true
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(jitter(delay)):
-			}
-			delay = min(2*delay, lastDelay)
-			continue
-		}
-		delay, down = firstDelay, false
-		k.links.opts.Logger.Info("link is up", "node", k.node)
-		k.session.Store(s)
-		k.tell(true)
-		err = s.serve(ctx)
-		k.tell(false)
-		if ctx.Err() == nil {
-			k.links.opts.Logger.Warn("link lost", "node", k.node, "error", err)
-		}
-	}
 }

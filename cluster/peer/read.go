@@ -140,10 +140,18 @@ func (s *session) consumer(id uint64) *consumer {
 	return s.byID[id]
 }
 
+// deliver gives pieces to their consumer. Those of one that nobody waits for any more go back to the queue.
 func (s *session) deliver(id uint64, pieces []queue.Piece) {
 	if c := s.consumer(id); c != nil {
 		c.deliver(pieces)
-	} // else it was abandoned, and the leader requeues
+		return
+	}
+	m := &peerv1.Settle{Consumer: id, Outcome: peerv1.Outcome_OUTCOME_RETURN}
+	for i := range pieces {
+		p := &pieces[i]
+		m.Ranges = append(m.Ranges, p.First, p.First+uint64(p.Count)-1)
+	}
+	s.push(entry{op: &peerv1.Operation{Settle: m}, key: noticeKey})
 }
 
 func (s *session) reply(r *peerv1.Reply) error {

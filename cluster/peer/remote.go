@@ -16,6 +16,7 @@ type remote struct {
 	link    atomic.Pointer[link]
 	gone    atomic.Bool // the queue is deleted
 	touched atomic.Bool // a touch is in line
+	used    atomic.Bool // something was asked of the leader
 
 	mu sync.Mutex
 	// gets are the messages of Get that are not settled. They are known by numbers of their own instead of their offsets, because
@@ -31,7 +32,13 @@ type got struct {
 
 var _ queue.Handle = (*remote)(nil)
 
-func (h *remote) session() *session { return h.link.Load().session.Load() }
+// session returns the life of the link to the leader, nil while there is none.
+func (h *remote) session() *session {
+	if !h.used.Load() { // the caller is about to
+		h.used.Store(true)
+	}
+	return h.link.Load().session.Load()
+}
 
 // ID implements queue.Handle.
 func (h *remote) ID() uint64 { return h.id }
@@ -304,6 +311,9 @@ func (h *remote) Drop() {
 		return
 	}
 	h.links.forget(h)
+	if !h.used.Load() {
+		return // nothing waits
+	}
 	if s := h.session(); s != nil {
 		s.drop(h)
 	}

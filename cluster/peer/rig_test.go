@@ -112,6 +112,7 @@ func (l *leader) await(ctx context.Context, id uint64) queue.Handle {
 func (l *leader) declare(o queue.Options) *queue.Queue {
 	if o.Log == nil {
 		o.Log = instantLog{}
+		o.Memory = queue.NewMemory(1<<40, 1<<40) // the log could not give anything back
 	}
 	q := queue.New(o)
 	l.mu.Lock()
@@ -179,11 +180,17 @@ func (u *user) wait() {
 
 func (u *user) queue(id uint64) queue.Handle { return u.links.Queue(leaderName, id) }
 
-// cut breaks the connection and waits until the link has noticed.
+// cut breaks the connection when the link is up and waits until everything over it is answered.
 func (u *user) cut() {
-	s := u.links.session(leaderName)
+	told := func() (n int) {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return len(u.changes)
+	}
+	until(u.t, "link", func() bool { return told()%2 == 1 })
+	n := told()
 	u.proxy.cut()
-	until(u.t, "loss of the link", func() bool { return s == nil || u.links.session(leaderName) != s })
+	until(u.t, "loss of the link", func() bool { return told() > n })
 }
 
 // proxy forwards connections.
@@ -266,6 +273,14 @@ func (p *proxy) cut() {
 	for c := range p.conns {
 		_ = c.Close()
 	}
+}
+
+// resume ends stall.
+func (p *proxy) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.stalled)
+	p.stalled = nil
 }
 
 // stall lets the connections be, but forwards nothing until cut.

@@ -117,7 +117,7 @@ func (v *Service) Link(stream peerv1.Queues_LinkServer) error {
 		delete(v.links, node)
 	}
 	v.mu.Unlock()
-	v.opts.Logger.Info("link of node ended", "node", node, "cause", err)
+	v.opts.Logger.Debug("link of node ended", "node", node, "cause", err)
 	return status.Error(codes.Unavailable, err.Error())
 }
 

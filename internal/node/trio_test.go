@@ -35,11 +35,13 @@ func startTrio(t *testing.T) *trio {
 		c.start(i)
 	}
 	t.Cleanup(func() {
+		var work sync.WaitGroup
 		for i := range c.nodes {
 			if c.nodes[i] != nil {
-				c.stop(i)
+				work.Go(func() { c.stop(i) })
 			}
 		}
+		work.Wait()
 	})
 	c.linked()
 	return c
@@ -87,7 +89,7 @@ func (c *trio) start(i int) {
 }
 
 func (c *trio) stop(i int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	if err := c.nodes[i].Shutdown(ctx); err != nil {
 		c.t.Error(err)
