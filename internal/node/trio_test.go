@@ -23,6 +23,15 @@ type trio struct {
 	dir     string
 	nodes   [3]*Node
 	proxies [3]*proxy
+
+	mu    sync.Mutex
+	addrs [3]string // where they serve clients
+}
+
+func (c *trio) addr(i int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addrs[i]
 }
 
 func startTrio(t *testing.T) *trio {
@@ -86,6 +95,9 @@ func (c *trio) start(i int) {
 		c.t.Fatal(err)
 	}
 	c.nodes[i] = n
+	c.mu.Lock()
+	c.addrs[i] = n.Addrs()[0]
+	c.mu.Unlock()
 }
 
 func (c *trio) stop(i int) {
@@ -109,7 +121,7 @@ func (c *trio) wait(what string, ok func() bool) {
 
 func (c *trio) dial(i int) *amqp.Connection {
 	c.t.Helper()
-	conn, err := amqp.Dial("amqp://guest:guest@" + c.nodes[i].Addrs()[0] + "/")
+	conn, err := amqp.Dial("amqp://guest:guest@" + c.addr(i) + "/")
 	if err != nil {
 		c.t.Fatal(err)
 	}
