@@ -56,6 +56,8 @@ func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 		case <-moved:
 		case <-done:
 			return
+		case <-n.broker.ctx.Done(): // Raft closes the transport only when it has ended
+			return
 		}
 	}
 }

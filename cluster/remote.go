@@ -11,7 +11,7 @@ import (
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
-// led returns the engine of a queue for another node, nil if this node does not have it.
+// led returns the engine of a queue for another node, nil if this node does not lead it as far as it knows.
 func (b *Broker) led(id uint64) queue.Handle {
 	if e := b.engines.get(id); e != nil {
 		return e.queue
@@ -20,7 +20,8 @@ func (b *Broker) led(id uint64) queue.Handle {
 }
 
 // awaitLed is led for a queue that another node knows of already: it returns once this node has applied what the cluster had agreed
-// on before the call.
+// on before the call. If the queue has moved away, the other node is the one that does not know yet: then it is the engine that passes on
+// what comes.
 func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
 	if h := b.led(id); h != nil {
 		return h
@@ -38,7 +39,13 @@ func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
 	case <-ctx.Done():
 		return nil
 	}
-	return b.led(id)
+	if h := b.led(id); h != nil {
+		return h
+	}
+	if e := b.engines.getFormer(id); e != nil {
+		return e.queue
+	}
+	return nil
 }
 
 // catchUp brings this node up to what the cluster had agreed on before the call, so that a name that is not found does not exist
@@ -75,6 +82,13 @@ func (b *Broker) queueError(err error, r resource) error {
 // 406 (in use, not empty), or 541. A *wire.Error and nil are returned as they are.
 func (a *Access) QueueError(err error, name string) error {
 	return a.broker.queueError(err, resource{kindQueue, name, a.vhost})
+}
+
+// Elsewhere reports whether the queue that h stands for has moved since h was found, to a node that can be reached. It never waits.
+func (a *Access) Elsewhere(h queue.Handle) bool {
+	b := a.broker
+	q := b.State().QueueByID(h.ID())
+	return q != nil && b.Reachable(q.Leader) && b.engines.handle(q) != h
 }
 
 // SendReply hands a message to a consumer of direct replies on another node. It says whether that can be reached, and does not wait.

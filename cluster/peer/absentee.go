@@ -142,6 +142,13 @@ func (s *serving) call(h queue.Handle, m *peerv1.Call) {
 		}
 	case peerv1.Method_METHOD_PREPARE_DELETE:
 		n, err = s.prepare(h, m)
+	case peerv1.Method_METHOD_BARRIER:
+		err = queue.ErrUnavailable
+		if b, ok := h.(interface{ Barrier(context.Context) error }); ok {
+			err = b.Barrier(s.ctx)
+		}
+	case peerv1.Method_METHOD_ADOPT:
+		r.Estate, err = s.adopt(m)
 	default:
 		err = queue.ErrUnavailable // of a version to come
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/brokerd/brokerd/amqp/server"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/network"
 	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
@@ -32,6 +33,7 @@ type Node struct {
 	log     *slog.Logger
 	dir     *datadir.Dir
 	store   *store.Store
+	links   *network.Network // to other nodes, nil for a node that stays alone
 	broker  *cluster.Broker
 	server  *server.Server
 	memory  *queue.Memory
@@ -83,10 +85,10 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		return nil, err
 	}
 	pprof.SetGoroutineLabels(linkLabels)
-	links, err := n.openNetwork()
-	if err != nil {
+	if n.links, err = n.openNetwork(); err != nil {
 		return nil, err
 	}
+	links := n.links
 	pprof.SetGoroutineLabels(metadataLabels)
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
@@ -107,6 +109,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		Memory:           n.memory,
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
+		Refuse:           n.refuse,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
 		Alarmed:          n.alarmed,
 		DeliverReply:     n.deliverReply,
@@ -159,6 +162,13 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
 		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
+	}
+}
+
+// refuse implements cluster.Options.Refuse.
+func (n *Node) refuse(refuse bool) {
+	if s := n.serving.Load(); s != nil {
+		s.Refuse(refuse)
 	}
 }
 
