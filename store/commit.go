@@ -148,6 +148,7 @@ func (c *committer) commit() {
 		}
 		needSync = needSync || syncs(op)
 	}
+	early := c.completeEarly(bytes)
 	c.flush()
 	if needSync && c.s.opt.Sync == SyncAlways {
 		if err := c.syncNow(); err != nil {
@@ -159,7 +160,9 @@ func (c *committer) commit() {
 			}
 		}
 	}
-	c.complete(bytes)
+	if !early {
+		c.complete(bytes)
+	}
 }
 
 // complete tells the owners, and frees a buffer that one large op has blown up.
