@@ -17,11 +17,10 @@ type register int
 
 const (
 	never register = iota // so far
-	present
+	first                 // there for the first time
 	gone
+	again // there, and was gone before
 )
-
-func (r register) String() string { return [...]string{"never there", "present", "gone"}[r] }
 
 // step is what the model sees of an operation.
 type step struct {
@@ -58,28 +57,30 @@ var verbs = map[Kind]struct {
 
 // next returns the states that may follow s when a step takes effect; none if it cannot have had that outcome.
 func (st step) next(s register) []register {
-	switch {
-	case st.verb == look && st.outcome == Absent:
-		if s == present {
+	there := s == first || s == again
+	switch st.verb {
+	case look:
+		if st.outcome == Absent && there || st.outcome == OK && !there && !(st.stale && s == gone) {
 			return nil
 		}
 		return []register{s}
-	case st.verb == look:
-		if s == present || s == gone && st.stale {
-			return []register{s}
+	case declare:
+		next := map[register]register{never: first, first: first, gone: again, again: again}[s]
+		// A node answers a declare of what it knows already without asking anybody.
+		if st.outcome == Unknown || st.stale && s == gone {
+			return []register{s, next}
 		}
-		return nil
-	case st.verb == declare && (st.outcome == Unknown || s == gone && st.stale):
-		// A declare of what a node knows already is answered without asking anybody.
-		return []register{s, present}
-	case st.verb == declare:
-		return []register{present}
-	case s == never, s == gone: // deleting what is not there succeeds
-		return []register{s}
-	case st.outcome == Unknown || st.stale:
-		return []register{s, gone}
+		return []register{next}
+	default:
+		// Deleting what is not there succeeds. What a node knows may be an earlier one of the name, which is gone.
+		switch {
+		case !there:
+			return []register{s}
+		case st.outcome == Unknown || st.stale && s == again:
+			return []register{s, gone}
+		}
+		return []register{gone}
 	}
-	return []register{gone}
 }
 
 var nameModel = (&porcupine.NondeterministicModel{

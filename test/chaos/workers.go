@@ -21,10 +21,10 @@ const (
 	publishPause  = 60 * time.Millisecond // between bursts of a publisher
 	publishBurst  = 12
 	publishWindow = 64                     // unconfirmed messages of a publisher
-	topologyPause = 10 * time.Millisecond  // between operations of a topology client
+	topologyPause = 5 * time.Millisecond   // between operations of a topology client
 	retryPause    = 100 * time.Millisecond // after an error
 	generation    = 3 * time.Second        // of the names that topology clients use
-	namesAtOnce   = 3                      // of each kind in a generation
+	namesAtOnce   = 2                      // of each kind in a generation
 	keepPercent   = 25                     // share of messages for kept queues
 )
 
