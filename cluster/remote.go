@@ -42,7 +42,8 @@ func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
 }
 
 // catchUp brings this node up to what the cluster had agreed on before the call, so that a name that is not found does not exist
-// (contract 4). The error is 541: nobody can say.
+// (contract 4). It also waits for the other nodes, so that none finds a name that this one has said to be gone. The error is 541:
+// nobody can say.
 func (b *Broker) catchUp(r resource) error {
 	if b.network == nil {
 		return nil
@@ -52,7 +53,20 @@ func (b *Broker) catchUp(r resource) error {
 	if err := b.meta.ReadIndex(ctx); err != nil {
 		return wire.Errorf(wire.InternalError, "whether there is %s could not be found out: %v", r, err)
 	}
+	b.nodes.agree(ctx, b.State().Index())
 	return nil
+}
+
+// agreed waits, as long as a change may take, until the other nodes have applied what this one has: for an answer that says no more
+// than that something is there already. It may be there by a change that is still under way, and whoever made that is not told
+// before all nodes have it. When nothing is under way this does not wait.
+func (b *Broker) agreed() {
+	if b.network == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+	defer cancel()
+	b.nodes.agree(ctx, b.State().Index())
 }
 
 // queueError is clientError for what a queue said: that of a node that is down names the node.

@@ -37,7 +37,8 @@ type window struct{ from, to int64 }
 
 type checker struct {
 	ops     []Op
-	windows [][]window // by node
+	windows [][]window          // by node
+	changes map[string][]window // of bindings; nil until it is needed
 	verdict Verdict
 }
 

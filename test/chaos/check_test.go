@@ -206,6 +206,16 @@ func TestCheck(t *testing.T) {
 			a 0 unbind       q/k 3 4 ok
 			b 1 look-binding q/k 5 6 ok`, []string{"names"}},
 
+		{"nodes route by a new binding one after the other", `
+			a 0 bind         q/k 1 9 ok
+			b 1 look-binding q/k 3 4 ok
+			b 2 look-binding q/k 5 6 absent
+			b 2 look-binding q/k 10 11 ok`, nil},
+		{"a binding that is found in one place only", `
+			a 0 bind         q/k 1 4 ok
+			b 1 look-binding q/k 5 6 ok
+			b 2 look-binding q/k 7 8 absent`, []string{"names"}},
+
 		{"a node that is cut off finds what is deleted", `
 			n 1 cut 2 1 9 ok
 			a 0 declare-queue q 1 2 ok

@@ -14,7 +14,7 @@ import (
 const (
 	recoverTime = 90 * time.Second // until all nodes answer for all queues
 	drainTime   = 60 * time.Second // until all messages are there, as long as more come
-	drainIdle   = 7 * time.Second // without one more message the rest is not waited for
+	drainIdle   = 7 * time.Second  // without one more message the rest is not waited for
 	drainPause  = 300 * time.Millisecond
 )
 

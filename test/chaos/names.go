@@ -119,6 +119,9 @@ func (c *checker) checkNames() {
 				continue
 			}
 		}
+		if op.Kind == LookBinding && c.changing(op) {
+			continue
+		}
 		names[v.of+" "+op.Name] = append(names[v.of+" "+op.Name], st)
 	}
 	for _, name := range sorted(names) {
@@ -131,6 +134,33 @@ func (c *checker) checkNames() {
 			c.verdict.Undecided = append(c.verdict.Undecided, name)
 		}
 	}
+}
+
+// unknownFor is how long a change without a known outcome counts as being under way.
+const unknownFor = 10 * time.Second
+
+// changing says whether somebody was changing the binding during a look for it. Nodes route by a change one after the other while
+// it is under way, and all of them once it is answered. Names of queues and exchanges are another matter: a node asks before it
+// says that there is none.
+func (c *checker) changing(look *Op) bool {
+	if c.changes == nil {
+		c.changes = map[string][]window{}
+		for i := range c.ops {
+			if op := &c.ops[i]; (op.Kind == Bind || op.Kind == Unbind) && op.Outcome != Fail {
+				w := window{op.Start, op.End}
+				if op.Outcome == Unknown {
+					w.to += int64(unknownFor)
+				}
+				c.changes[op.Name] = append(c.changes[op.Name], w)
+			}
+		}
+	}
+	for _, w := range c.changes[look.Name] {
+		if look.Start <= w.to && look.End >= w.from {
+			return true
+		}
+	}
+	return false
 }
 
 // operations makes the steps intervals. One without a known outcome may take effect until the end of time.

@@ -73,6 +73,11 @@ func (n *nemesis) begin(f Fault) error {
 		for _, node := range n.nodes {
 			node.kill() // waits
 		}
+	case Restart:
+		if err := n.nodes[f.Node].stop(); err != nil {
+			now := n.history.Now()
+			n.history.Add(Op{Client: "nemesis", Node: f.Node, Kind: Exit, Start: now, End: now, Outcome: Fail, Error: err.Error()})
+		}
 	case Pause:
 		n.nodes[f.Node].signal(syscall.SIGSTOP, false)
 	case Isolate:
@@ -93,7 +98,7 @@ func (n *nemesis) begin(f Fault) error {
 
 func (n *nemesis) end(f Fault) error {
 	switch f.Kind {
-	case Kill:
+	case Kill, Restart:
 		return n.nodes[f.Node].start()
 	case KillAll:
 		var err error

@@ -15,6 +15,7 @@ type FaultKind string
 const (
 	Kill    FaultKind = "kill"     // SIGKILL, and started again after a while
 	KillAll FaultKind = "kill-all" // all nodes at once
+	Restart FaultKind = "restart"  // SIGTERM, and started again after a while
 	Pause   FaultKind = "pause"    // SIGSTOP, and SIGCONT after a while
 	Isolate FaultKind = "isolate"  // all links of a node are cut: connections end, new ones are refused
 	Strand  FaultKind = "strand"   // all links of a node hang: what is sent is lost, and nobody is told
@@ -25,7 +26,7 @@ const (
 
 // AllFaults returns all kinds.
 func AllFaults() []FaultKind {
-	return []FaultKind{Kill, KillAll, Pause, Isolate, Strand, Cut, Hang, Slow}
+	return []FaultKind{Kill, KillAll, Restart, Pause, Isolate, Strand, Cut, Hang, Slow}
 }
 
 // Fault is one disturbance.
@@ -107,7 +108,7 @@ func NewPlan(seed uint64, nodes int, length time.Duration, kinds []FaultKind) Pl
 		deck = deck[1:]
 		f.Other = (f.Node + 1 + rng.IntN(nodes-1)) % nodes
 		switch f.Kind {
-		case Kill, KillAll:
+		case Kill, KillAll, Restart:
 			f.For = between(200*time.Millisecond, 5*time.Second)
 		case Pause:
 			f.For = between(500*time.Millisecond, 8*time.Second)

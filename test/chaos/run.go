@@ -68,6 +68,11 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, err
 	}
+	if left, err := os.ReadDir(o.Dir); err != nil {
+		return nil, err
+	} else if len(left) > 0 {
+		return nil, fmt.Errorf("directory %s for a round is not empty (it has %s): a round begins with a new cluster; name another one", o.Dir, left[0].Name())
+	}
 	if r.history, err = NewHistory(filepath.Join(o.Dir, HistoryFile)); err != nil {
 		return nil, err
 	}
