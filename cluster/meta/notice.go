@@ -144,6 +144,19 @@ func (n *notices) serve(r *raft.Raft) {
 	})
 }
 
+// elect has Raft stand for election at once, as the message does with which a leader hands over.
+func (n *notices) elect() {
+	n.wg.Go(func() {
+		rpc := raft.RPC{RespChan: make(chan raft.RPCResponse, 1), Command: &raft.TimeoutNowRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax},
+		}}
+		select {
+		case n.rpcs <- rpc:
+		case <-n.stop:
+		}
+	})
+}
+
 // tell gives Raft one notice and waits until it was dealt with.
 func (n *notices) tell(r *raft.Raft, index, term uint64) {
 	// The term first: a leader that is read later is of this term or a later one, and in the latter case the message is too old.
