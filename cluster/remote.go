@@ -20,25 +20,25 @@ func (b *Broker) led(id uint64) queue.Handle {
 }
 
 // awaitLed is led for a queue that another node knows of already: it returns once this node has applied what the cluster had agreed
-// on before the call.
-func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
+// on before the call. The error says that it cannot tell whether it leads the queue.
+func (b *Broker) awaitLed(ctx context.Context, id uint64) (queue.Handle, error) {
 	if h := b.led(id); h != nil {
-		return h
+		return h, nil
 	}
 	select {
 	case <-b.membership.opened:
 	case <-ctx.Done():
-		return nil
+		return nil, ctx.Err()
 	}
 	if err := b.meta.ReadIndex(ctx); err != nil {
-		return nil
+		return nil, err
 	}
 	select {
 	case <-b.routed: // until then the engines are being started
 	case <-ctx.Done():
-		return nil
+		return nil, ctx.Err()
 	}
-	return b.led(id)
+	return b.led(id), nil
 }
 
 // catchUp brings this node up to what the cluster had agreed on before the call, so that a name that is not found does not exist
