@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type broker struct {
 	env  []string // further environment
 
 	cmd     *exec.Cmd
+	pid     atomic.Int64  // of the last process
 	exited  chan struct{} // closed when the process is gone
 	logPath string
 }
@@ -104,6 +106,7 @@ func (b *broker) launch() {
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
+	b.pid.Store(int64(b.cmd.Process.Pid))
 	exited := make(chan struct{})
 	b.exited = exited
 	go func(cmd *exec.Cmd) {
@@ -115,8 +118,14 @@ func (b *broker) launch() {
 // start runs the broker until it accepts connections, and returns how long that took.
 func (b *broker) start() time.Duration {
 	b.t.Helper()
-	begin := time.Now()
 	b.launch()
+	return b.awaitUp()
+}
+
+// awaitUp waits until the launched broker accepts connections, and returns how long that took.
+func (b *broker) awaitUp() time.Duration {
+	b.t.Helper()
+	begin := time.Now()
 	for {
 		conn, err := net.DialTimeout("tcp", b.addr, time.Second)
 		if err == nil {
