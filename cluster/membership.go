@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -46,7 +47,8 @@ func (m *membership) Forward(ctx context.Context, r *peerv1.ForwardRequest) (*pe
 	return &peerv1.ForwardResponse{Response: response}, nil
 }
 
-// Standing implements peerv1.MembershipServiceServer.
+// Standing implements peerv1.MembershipServiceServer. It speaks for the cluster, not for this node's copy of the metadata, which may
+// be behind: a node that is told that it is no member gives up.
 func (m *membership) Standing(ctx context.Context, _ *peerv1.StandingRequest) (*peerv1.StandingResponse, error) {
 	g, err := m.group()
 	if err != nil {
@@ -55,6 +57,9 @@ func (m *membership) Standing(ctx context.Context, _ *peerv1.StandingRequest) (*
 	caller, ok := network.Caller(ctx)
 	if !ok {
 		return nil, status.Error(codes.Unauthenticated, "the calling node is not known")
+	}
+	if err := g.ReadIndex(ctx); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	s := g.State()
 	return &peerv1.StandingResponse{Member: s.Node(caller.Node) != nil, ClusterId: s.ClusterID(), Index: s.Index()}, nil
@@ -195,7 +200,9 @@ func (b *Broker) joinVia(ctx context.Context, address string, request *peerv1.Jo
 
 // final says whether another attempt to join cannot end better.
 func final(err error) bool {
-	for _, f := range []error{network.ErrWrongSecret, network.ErrForeignCluster, network.ErrVersion, network.ErrSelf} {
+	for _, f := range []error{
+		network.ErrWrongSecret, network.ErrTLS, network.ErrForeignCluster, network.ErrVersion, network.ErrSelf,
+	} {
 		if errors.Is(err, f) {
 			return true
 		}
@@ -247,28 +254,48 @@ func (b *Broker) register(ctx context.Context) error {
 	return nil
 }
 
-// checkStanding refuses to go on with the metadata of a cluster that has removed this node. Members that cannot be reached do not
-// count; a node that none can be asked waits for its leader as any other.
+// checkStanding returns ErrRemoved if a member of the cluster says that this node is none. Members that cannot be reached, or do not
+// know because they have no leader either, do not count.
 func (b *Broker) checkStanding(ctx context.Context) error {
-	s := b.meta.State()
-	for n := range s.Nodes() {
-		if n.Name == b.opts.NodeID {
+	if b.network == nil {
+		return nil
+	}
+	// The log has the members even while its entries are not known to be committed, and the metadata are as empty as in the beginning.
+	members, err := b.meta.Members()
+	if err != nil {
+		return fmt.Errorf("members of the metadata group: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
+	defer cancel()
+	removedFrom := make([]string, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		if m.ID == b.opts.NodeID {
 			continue
 		}
-		conn, err := b.network.Conn(n.Name)
-		if err != nil {
-			continue
-		}
-		ask, cancel := context.WithTimeout(ctx, 2*time.Second)
-		r, err := peerv1.NewMembershipServiceClient(conn).Standing(ask, &peerv1.StandingRequest{})
-		cancel()
-		if err == nil && !r.GetMember() && r.GetIndex() >= s.Index() {
+		asked.Go(func() {
+			conn, err := b.network.Conn(m.ID)
+			if err != nil {
+				return
+			}
+			r, err := peerv1.NewMembershipServiceClient(conn).Standing(ctx, &peerv1.StandingRequest{})
+			if err == nil && !r.GetMember() {
+				removedFrom[i] = r.GetClusterId()
+			}
+		})
+	}
+	asked.Wait()
+	for _, id := range removedFrom {
+		if id != "" {
 			return fmt.Errorf("%w: cluster %s no longer has node %s (%s); it can join again with an empty data directory",
-				ErrRemoved, r.GetClusterId(), b.self().DisplayName, b.opts.NodeID)
+				ErrRemoved, id, b.self().DisplayName, b.opts.NodeID)
 		}
 	}
 	return nil
 }
+
+// standingTimeout bounds the question whether this node is a member.
+const standingTimeout = 2 * time.Second
 
 // ErrRemoved says that the cluster removed this node while it was away.
 var ErrRemoved = errors.New("this node was removed from its cluster")
