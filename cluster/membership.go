@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -124,12 +126,29 @@ func (b *Broker) forward(ctx context.Context, leader string, request []byte) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", meta.ErrNotSent, err)
 	}
-	r, err := peerv1.NewMembershipServiceClient(conn).Forward(ctx, &peerv1.ForwardRequest{Request: request})
-	if err != nil {
-		return nil, err
+	var sent departure
+	r, err := peerv1.NewMembershipServiceClient(conn).Forward(ctx, &peerv1.ForwardRequest{Request: request}, grpc.PerRPCCredentials(&sent))
+	switch {
+	case err == nil:
+		return r.GetResponse(), nil
+	case !sent.Load(): // such as when the leader has died, and there is no new one yet
+		return nil, fmt.Errorf("%w: %w", meta.ErrNotSent, err)
 	}
-	return r.GetResponse(), nil
+	return nil, err
 }
+
+// departure becomes true when a call is about to be sent: gRPC asks for its credentials, which it does not need, once it has a
+// connection to send it on, and not before.
+type departure struct{ atomic.Bool }
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (d *departure) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	d.Store(true)
+	return nil, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials: there is nothing to be kept secret.
+func (*departure) RequireTransportSecurity() bool { return false }
 
 // join asks members of a cluster to take this node in, until one of them does, or all who answer refuse for good.
 func (b *Broker) join(ctx context.Context, addresses []string) error {
