@@ -89,6 +89,7 @@ const (
 	probeTimeout = 2 * time.Second
 	// leaderAttempt is longer than an election takes: a node without a leader after that asks whether it still is a member.
 	leaderAttempt = 3 * time.Second
+	voteTimeout   = 5 * time.Second
 )
 
 // openMeta brings up the metadata group: as it was, as a group of its own, or as a member of a group that it joins.
@@ -131,7 +132,46 @@ func (b *Broker) openMeta(ctx context.Context) error {
 	if err := b.awaitLeader(ctx); err != nil {
 		return err
 	}
+	if join != nil {
+		b.awaitVote(ctx)
+	}
 	return b.rememberCluster()
+}
+
+// awaitVote waits until this node, which has joined and caught up, has a vote, if it is to have one: once it serves clients, they may
+// rely on what the cluster survives. A cluster that is short of that already cannot give it, so it does not wait for long.
+func (b *Broker) awaitVote(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
+	defer cancel()
+	if err := b.meta.Join(ctx, b.opts.NodeID); err != nil {
+		b.log.Warn("no vote in the cluster yet", "error", err)
+		return
+	}
+	for {
+		members, err := b.meta.Members()
+		if err != nil {
+			b.log.Warn("no vote in the cluster yet", "error", err)
+			return
+		}
+		voters := 0
+		for _, m := range members {
+			if m.Voter {
+				voters++
+			}
+			if m.Voter && m.ID == b.opts.NodeID {
+				return
+			}
+		}
+		if voters >= meta.MaxVoters {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			b.log.Warn("no vote in the cluster yet", "error", context.Cause(ctx))
+			return
+		case <-time.After(firstPause):
+		}
+	}
 }
 
 // clusterFile, beside the metadata, has the id of the cluster. The metadata has it, too, but a member only knows that once it has
