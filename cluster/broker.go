@@ -114,6 +114,8 @@ type Broker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	// watching is for what runs until ctx ends; tasks end by themselves.
+	watching sync.WaitGroup
 	// taskMu guards closing, so that no task starts once Close waits for them.
 	taskMu  sync.Mutex
 	closing bool
@@ -212,7 +214,7 @@ func (b *Broker) open(ctx context.Context) error {
 	b.start()
 	if b.network != nil {
 		b.nodes.follow(b.State())
-		b.tasks.Go(b.nodes.watch)
+		b.watching.Go(b.nodes.watch)
 	}
 	b.ensureEventExchange(ctx)
 	return nil
@@ -307,6 +309,7 @@ func (b *Broker) finishTasks(ctx context.Context) {
 	b.tasks.Wait()
 	stop()
 	b.cancel()
+	b.watching.Wait()
 }
 
 // ClusterName is announced in the server properties.

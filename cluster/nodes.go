@@ -21,6 +21,9 @@ type nodes struct {
 	// moved is closed, and replaced, when something changes that a waiter may wait for.
 	moved chan struct{}
 	own   []string // alarms of this node
+
+	// telling is held while others are told of alarms, so that the last they hear is the latest. It is locked before mu.
+	telling sync.Mutex
 }
 
 // other is another node of the cluster.
@@ -92,7 +95,6 @@ func (n *nodes) follow(s *meta.State) {
 
 // linked implements peer.Options.OnLink.
 func (n *nodes) linked(node string, up bool) {
-	var alarms []string
 	n.change(func() bool {
 		o := n.others[node]
 		if o == nil || o.up == up {
@@ -102,7 +104,6 @@ func (n *nodes) linked(node string, up bool) {
 		if !up {
 			o.alarms, o.applied = nil, 0
 		}
-		alarms = slices.Clone(n.own)
 		return true
 	})
 	name := n.broker.nodeName(node)
@@ -112,7 +113,7 @@ func (n *nodes) linked(node string, up bool) {
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
-	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
+	n.sendAlarms(node)
 	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index()}})
 }
 
@@ -213,10 +214,20 @@ func (b *Broker) SetAlarms(names []string) {
 		}
 	}
 	n.mu.Unlock()
-	for _, name := range up {
-		b.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: names}})
-	}
+	n.sendAlarms(up...)
 	n.tellAlarms()
+}
+
+// sendAlarms tells other nodes what this one is short of. It does not wait for them.
+func (n *nodes) sendAlarms(to ...string) {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.mu.Lock()
+	own := slices.Clone(n.own)
+	n.mu.Unlock()
+	for _, name := range to {
+		n.broker.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: own}})
+	}
 }
 
 // tellAlarms tells the server what any node is short of: messages that are published here may go to queues there.
@@ -224,6 +235,8 @@ func (n *nodes) tellAlarms() {
 	if n.broker.opts.Alarmed == nil {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	n.mu.Lock()
 	all := slices.Clone(n.own)
 	for _, o := range n.others {

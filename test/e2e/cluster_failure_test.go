@@ -111,8 +111,7 @@ func TestClusterLeaderDies(t *testing.T) {
 	// The consumer that does not understand basic.cancel comes back by itself and gets what it had, and what the other one had.
 	raw.expectDeliveries(50)
 	raw.send(1, &wire.BasicAck{DeliveryTag: 0, Multiple: true})
-	raw.send(1, &wire.ChannelClose{})
-	raw.expect(wire.KeyChannelCloseOk)
+	raw.close()
 	if got := g.nodes[2].takeAll("durable"); len(got) != 0 {
 		t.Errorf("left after all was acknowledged: %q", got)
 	}
@@ -165,6 +164,29 @@ func (r rawConsumer) expectDeliveries(n int) {
 		if n > 10 {
 			r.send(1, &wire.BasicAck{DeliveryTag: d.DeliveryTag})
 		}
+	}
+}
+
+// close closes the channel; no delivery must come any more.
+func (r rawConsumer) close() {
+	r.t.Helper()
+	r.send(1, &wire.ChannelClose{})
+	for {
+		frame, err := r.read()
+		if err != nil {
+			r.t.Fatalf("channel.close-ok expected: %v", err)
+		}
+		if frame.Type != wire.FrameMethod {
+			continue // the rest of the last delivery
+		}
+		m, err := wire.ParseMethod(frame.Payload)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if m.Key() == wire.KeyChannelCloseOk {
+			return
+		}
+		r.t.Errorf("channel.close-ok expected, got %s: %+v", m.Key(), m)
 	}
 }
 
@@ -399,15 +421,26 @@ func TestClusterAlarm(t *testing.T) {
 	conn := g.nodes[0].dial()
 	blockings := conn.NotifyBlocked(make(chan amqp.Blocking, 10))
 	ch := openChannel(t, conn)
-	if err := ch.Publish("", probeQueue(g.nodes[0]), false, false, amqp.Publishing{Body: []byte("m")}); err != nil {
-		t.Fatal(err)
+	sent := 0
+	publish := func() { // a connection is blocked when it publishes
+		t.Helper()
+		if err := ch.Publish("", probeQueue(g.nodes[0]), false, false, amqp.Publishing{Body: []byte("m")}); err != nil {
+			t.Fatal(err)
+		}
+		sent++
 	}
 	await := func(active bool) {
 		t.Helper()
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
 		for {
 			select {
+			case <-tick.C:
+				if active {
+					publish()
+				}
 			case b := <-blockings:
 				if b.Active != active {
 					continue
@@ -424,7 +457,6 @@ func TestClusterAlarm(t *testing.T) {
 	await(true)
 	short.kill() // what cannot be reached can block nobody
 	await(false)
-	eventually(t, patience, "the message goes on", func() bool {
-		return depth(t, g.nodes[1].channel(), probeQueue(g.nodes[0])) == 1
-	})
+	seen := g.nodes[1].channel()
+	eventually(t, patience, "what was published meanwhile goes on", func() bool { return depth(t, seen, probeQueue(g.nodes[0])) == sent })
 }
