@@ -153,14 +153,30 @@ func (n *notices) tell(r *raft.Raft, index, term uint64) {
 		return
 	}
 	leader := n.EncodePeer(id, address)
-	answer := make(chan raft.RPCResponse, 1)
-	rpc := raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
+	n.deliver(&raft.AppendEntriesRequest{
 		RPCHeader:         raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: leader},
 		Term:              current,
 		PrevLogEntry:      index,
 		PrevLogTerm:       term,
 		LeaderCommitIndex: index,
-	}}
+	})
+}
+
+// standAlone makes r, which is its only voter, the leader now: it need not wait for another one's heartbeat first.
+func (n *notices) standAlone(r *raft.Raft, id string) {
+	if r.State() != raft.Follower {
+		return
+	}
+	address := raft.ServerAddress(id)
+	n.deliver(&raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: n.EncodePeer(raft.ServerID(id), address),
+	}})
+}
+
+// deliver gives Raft a message and waits until it was dealt with.
+func (n *notices) deliver(command any) {
+	answer := make(chan raft.RPCResponse, 1)
+	rpc := raft.RPC{RespChan: answer, Command: command}
 	select {
 	case n.rpcs <- rpc:
 	case <-n.stop:
