@@ -47,9 +47,10 @@ func (p *patience) Close() error {
 func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 	for {
 		n.mu.Lock()
-		o, moved := n.others[node], n.moved
+		o := n.others[node]
+		reached, moved := o == nil || o.up, n.moved
 		n.mu.Unlock()
-		if o == nil || o.up {
+		if reached {
 			return
 		}
 		select {
