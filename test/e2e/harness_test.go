@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -69,19 +70,25 @@ func (b *broker) set(key, value string) {
 }
 
 // freeAddress finds a free loopback port below the range that the system takes ports of outgoing connections from, so that
-// no client of the test gets it while the broker is down.
+// no client of the test gets it while the broker is down. None is given out twice: its user may not listen yet.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
+		if err != nil {
+			continue
+		}
+		address := l.Addr().String()
+		_ = l.Close()
+		if _, used := addressesGiven.LoadOrStore(address, true); !used {
+			return address
 		}
 	}
 	t.Fatal("no free port")
 	return ""
 }
+
+var addressesGiven sync.Map
 
 // environment is ours without variables that would configure the broker.
 func environment() []string {
