@@ -93,6 +93,7 @@ type Broker struct {
 	// permission that was set is not overlooked.
 	topicPermissions atomic.Int64
 	admin            nameLocks
+	figures          figures
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex
@@ -114,8 +115,8 @@ type Broker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	// watching is for what runs until ctx ends; tasks end by themselves.
-	watching sync.WaitGroup
+	// leaving is closed when the Broker begins to close, for tasks that Close need not wait for.
+	leaving chan struct{}
 	// taskMu guards closing, so that no task starts once Close waits for them.
 	taskMu  sync.Mutex
 	closing bool
@@ -149,6 +150,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b.nodes = newNodes(b)
 	b.membership = &membership{broker: b, opened: make(chan struct{})}
 	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
+	b.leaving = make(chan struct{})
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -214,7 +216,7 @@ func (b *Broker) open(ctx context.Context) error {
 	b.start()
 	if b.network != nil {
 		b.nodes.follow(b.State())
-		b.watching.Go(b.nodes.watch)
+		b.tasks.Go(b.nodes.watch)
 	}
 	b.ensureEventExchange(ctx)
 	return nil
@@ -267,6 +269,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	if again {
 		return nil
 	}
+	close(b.leaving)
 	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
 	// That must not use up the time for what follows: nodes that are stopped together end up without a majority.
@@ -309,7 +312,6 @@ func (b *Broker) finishTasks(ctx context.Context) {
 	b.tasks.Wait()
 	stop()
 	b.cancel()
-	b.watching.Wait()
 }
 
 // ClusterName is announced in the server properties.

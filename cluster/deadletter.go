@@ -25,6 +25,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 		l.Done()
 		return
 	}
+	b.figures.deadLettered(l.Reason, len(l.Records))
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
@@ -63,10 +64,10 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 }
 
 // settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
-// them because the node is going down; then they stay in the log for its next start.
+// them because its log failed or the node is going down; then they stay in the log for its next start.
 func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
 	return func(batch *queue.Batch) {
-		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+		if !batch.Unkept() && (len(batch.Refused()) == 0 || !b.stopping.Load()) {
 			l.Done()
 		}
 	}
@@ -88,6 +89,11 @@ type post struct {
 // add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
 // letter is the index of the letter, only says that it goes nowhere else.
 func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
+	if to.History() && r.Deadline != 0 {
+		lasting := *r
+		lasting.Deadline = 0
+		r = &lasting
+	}
 	if to.Delays() {
 		late := *r
 		late.Deadline = late.Arrived + delayOf(r)
@@ -140,8 +146,10 @@ func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait 
 			return
 		}
 		b.spawn(func() {
-			if wait, ok := b.pause(wait); ok {
-				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, wait)
+			select {
+			case <-time.After(wait):
+				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, min(2*wait, lastPause))
+			case <-b.leaving:
 			}
 		})
 	}

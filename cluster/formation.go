@@ -106,7 +106,7 @@ func (b *Broker) openMeta(ctx context.Context) error {
 	}
 	if b.network != nil {
 		mo.Transport = patient(b.network.Transport(), b.nodes)
-		mo.Forward = b.forward
+		mo.Forward, mo.Reachable = b.forward, b.Reachable
 		b.network.Serve()
 	}
 	if empty {

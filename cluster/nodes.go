@@ -295,7 +295,7 @@ func (n *nodes) watch() {
 	var leading time.Time // since when
 	for {
 		select {
-		case <-b.ctx.Done():
+		case <-b.leaving:
 			return
 		case <-tick.C:
 		}
@@ -344,7 +344,7 @@ func (n *nodes) down(leading time.Time) (runs []meta.Owner) {
 // gone.
 func (b *Broker) revive(ended meta.Owner) {
 	b.log.Warn("the cluster took this node for dead; its exclusive and transient queues are gone", "run", ended.Incarnation)
-	for wait, ok := firstPause, true; ok; wait, ok = b.pause(wait) {
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
 		ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
 		r, err := b.meta.Propose(ctx, meta.StartNode{Node: b.opts.NodeID})
 		cancel()
@@ -353,5 +353,10 @@ func (b *Broker) revive(ended meta.Owner) {
 			return
 		}
 		b.log.Warn("a new run of this node could not begin, trying on", "error", err)
+		select {
+		case <-time.After(wait):
+		case <-b.leaving:
+			return
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -39,7 +41,7 @@ type Options struct {
 	// shorter. Default: 30 s.
 	CloseTimeout time.Duration
 	// ConsumerTimeout is how long a client may take to acknowledge a delivery before its channel is closed; negative for no limit.
-	// It is checked every tenth of it, or every minute. Default: 30 min.
+	// It is checked every tenth of it, or every minute. Consumers, queues and policies may say otherwise. Default: 30 min.
 	ConsumerTimeout time.Duration
 	// MaxConnections bounds the open connections, 0 for no limit.
 	MaxConnections int
@@ -51,6 +53,11 @@ type Options struct {
 	OutboxBytes int
 	// InflightBytes is how much one connection may have published that queues have not taken over yet. Default: 16 MiB.
 	InflightBytes int
+	// UserFrom says which name in a client's certificate is its user for SASL EXTERNAL. Default: the common name.
+	UserFrom UserFrom
+	// ProxyTrusted are the addresses of proxies. Connections from there must begin with a header of the PROXY protocol, version 1
+	// or 2, and count as coming from the address in it.
+	ProxyTrusted []netip.Prefix
 	// TCP tunes accepted sockets.
 	TCP TCPOptions
 }
@@ -87,12 +94,15 @@ func (o Options) withDefaults() (*Options, error) {
 	setDefault(&o.MaxMessageSize, 16<<20)
 	setDefault(&o.OutboxBytes, 1<<20)
 	setDefault(&o.InflightBytes, 16<<20)
+	setDefault(&o.UserFrom, UserFromCN)
 	setDefault(&o.TCP.ReceiveBuffer, 256<<10)
 	setDefault(&o.TCP.SendBuffer, 256<<10)
 	setDefault(&o.TCP.KeepAlive, 30*time.Second)
 	switch {
 	case len(o.NodeID) > maxNodeID:
 		return nil, fmt.Errorf("node id of %d bytes is longer than %d", len(o.NodeID), maxNodeID)
+	case !slices.Contains([]UserFrom{UserFromCN, UserFromDNS, UserFromEmail, UserFromURI}, o.UserFrom):
+		return nil, fmt.Errorf("user from %q is none of cn, dns, email, uri", o.UserFrom)
 	case o.FrameMax < wire.FrameMinSize || o.FrameMax > math.MaxInt32:
 		return nil, fmt.Errorf("frame max %d is not within %d and %d", o.FrameMax, wire.FrameMinSize, math.MaxInt32)
 	case o.Heartbeat > math.MaxUint16*time.Second:

@@ -111,7 +111,7 @@ func BenchmarkProposeCluster(b *testing.B) {
 	for _, through := range []string{"leader", "follower", "all"} {
 		for _, clients := range []int{1, 100} {
 			b.Run(fmt.Sprintf("through=%s/clients=%d", through, clients), func(b *testing.B) {
-				net := newTCPCluster(b, 3)
+				net := newTCPCluster(b, 3, 0)
 				groups := net.running()
 				switch through {
 				case "leader":
@@ -147,7 +147,7 @@ func BenchmarkProposeCluster(b *testing.B) {
 func BenchmarkReadIndex(b *testing.B) {
 	for _, clients := range []int{1, 100} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			g := newTCPCluster(b, 3).follower()
+			g := newTCPCluster(b, 3, 0).follower()
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			b.ResetTimer()

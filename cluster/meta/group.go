@@ -258,7 +258,7 @@ func (g *Group) ready(ctx context.Context) error {
 	if len(servers) != 1 {
 		return nil
 	}
-	g.notices.standAlone(g.raft, g.opts.NodeID)
+	g.notices.elect() // nobody else could lead, so there is nobody to wait for
 	for g.tenure.Load() == nil {
 		changed := g.leaders.current().changed
 		if err := g.fsm.failure(); err != nil {

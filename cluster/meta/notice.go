@@ -144,6 +144,19 @@ func (n *notices) serve(r *raft.Raft) {
 	})
 }
 
+// elect has Raft stand for election at once, as the message does with which a leader hands over.
+func (n *notices) elect() {
+	n.wg.Go(func() {
+		rpc := raft.RPC{RespChan: make(chan raft.RPCResponse, 1), Command: &raft.TimeoutNowRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax},
+		}}
+		select {
+		case n.rpcs <- rpc:
+		case <-n.stop:
+		}
+	})
+}
+
 // tell gives Raft one notice and waits until it was dealt with.
 func (n *notices) tell(r *raft.Raft, index, term uint64) {
 	// The term first: a leader that is read later is of this term or a later one, and in the latter case the message is too old.
@@ -153,30 +166,14 @@ func (n *notices) tell(r *raft.Raft, index, term uint64) {
 		return
 	}
 	leader := n.EncodePeer(id, address)
-	n.deliver(&raft.AppendEntriesRequest{
+	answer := make(chan raft.RPCResponse, 1)
+	rpc := raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
 		RPCHeader:         raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: leader},
 		Term:              current,
 		PrevLogEntry:      index,
 		PrevLogTerm:       term,
 		LeaderCommitIndex: index,
-	})
-}
-
-// standAlone makes r, which is its only voter, the leader now: it need not wait for another one's heartbeat first.
-func (n *notices) standAlone(r *raft.Raft, id string) {
-	if r.State() != raft.Follower {
-		return
-	}
-	address := raft.ServerAddress(id)
-	n.deliver(&raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: n.EncodePeer(raft.ServerID(id), address),
-	}})
-}
-
-// deliver gives Raft a message and waits until it was dealt with.
-func (n *notices) deliver(command any) {
-	answer := make(chan raft.RPCResponse, 1)
-	rpc := raft.RPC{RespChan: answer, Command: command}
+	}}
 	select {
 	case n.rpcs <- rpc:
 	case <-n.stop:

@@ -64,13 +64,15 @@ type idAddr string
 func (a idAddr) Network() string { return "id" }
 func (a idAddr) String() string  { return string(a) }
 
-// newTCPCluster starts members whose Raft messages go over TCP.
-func newTCPCluster(t testing.TB, n int) *network {
+// newTCPCluster starts members whose Raft messages go over TCP. An election timeout of 0 is that of production.
+func newTCPCluster(t testing.TB, n int, election time.Duration) *network {
 	t.Helper()
 	net := newNetwork(t, t.TempDir())
 	t.Cleanup(net.close)
 	book := &addressBook{of: map[raft.ServerAddress]string{}}
-	net.opts = func(o *Options) { o.Transport = newTCPTransport(t, book, o.NodeID) }
+	net.opts = func(o *Options) {
+		o.Transport, o.ElectionTimeout = newTCPTransport(t, book, o.NodeID), election
+	}
 	for _, id := range ids(n) {
 		net.start(id, ids(n))
 	}
@@ -93,7 +95,7 @@ func newTCPTransport(t testing.TB, book *addressBook, id string) raft.Transport 
 // TestTCP has members change their addresses, which are of no concern to the group.
 func TestTCP(t *testing.T) {
 	t.Parallel()
-	net := newTCPCluster(t, 3)
+	net := newTCPCluster(t, 3, 300*time.Millisecond)
 	for i, id := range ids(3) {
 		propose(t, net.follower(), queue(fmt.Sprint("q", i)))
 		net.stop(id)

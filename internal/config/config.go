@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -10,6 +11,7 @@ type Config struct {
 	DataDir string // directory of everything that survives a restart
 	Node    Node
 	AMQP    AMQP
+	HTTP    HTTP
 	Store   Store
 	Memory  Memory
 	Queue   Queue
@@ -48,7 +50,29 @@ type AMQP struct {
 	OutboxBytes      int64 // per connection
 	InflightBytes    int64 // per publishing connection
 	TCP              TCP
+	TLS              TLS
+	ProxyTrusted     []netip.Prefix // connections from there begin with a header of the PROXY protocol
 }
+
+// TLS configures AMQP over TLS. Paths are empty if they are not given; with a listener Cert and Key are, and CA if client
+// certificates are verified.
+type TLS struct {
+	Listen        []string // host:port, may be none
+	Cert, Key, CA string   // paths of PEM files
+	ClientCerts   ClientCerts
+	UserFrom      string // cn, dns, email or uri
+	MinVersion    string // 1.2 or 1.3
+}
+
+// ClientCerts says whether clients show certificates.
+type ClientCerts string
+
+// The values of amqp.tls.client_certs.
+const (
+	ClientCertsNone    ClientCerts = "none"
+	ClientCertsRequest ClientCerts = "request" // if they have one; it is verified
+	ClientCertsRequire ClientCerts = "require"
+)
 
 // TCP tunes client sockets.
 type TCP struct {
@@ -56,6 +80,11 @@ type TCP struct {
 	RcvBuf    int           // bytes, 0 leaves the system's default
 	SndBuf    int           // bytes, 0 leaves the system's default
 	KeepAlive time.Duration // 0 switches it off
+}
+
+// HTTP configures the listener for metrics, health and profiles.
+type HTTP struct {
+	Listen string // host:port, "" for none
 }
 
 // SyncMode says when a commit counts as durable.
@@ -164,6 +193,12 @@ func (s Source) String() string {
 	default:
 		return "default"
 	}
+}
+
+// IsDefault says whether nobody has set a key: its value is the default, and comes from there.
+func (c *Config) IsDefault(key string) bool {
+	k := findKey(key)
+	return k != nil && c.Source(key).Origin == FromDefault && k.format(c).String() == k.defaultValue()
 }
 
 // Source returns where the value of a key comes from; the zero Source (default) for an unknown key.

@@ -116,8 +116,11 @@ This page is generated from the table of keys in ` + "`internal/config/keys.go`"
 	for i := range keys {
 		k := &keys[i]
 		deflt := "`" + k.Default + "`"
-		if k.computed != nil {
+		switch {
+		case k.computed != nil:
 			deflt = k.Default
+		case k.Default == "":
+			deflt = "none"
 		}
 		meaning := k.Help
 		if k.Flag != "" {

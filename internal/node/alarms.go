@@ -35,6 +35,7 @@ func (n *Node) watchResources() {
 		case <-tick.C:
 		}
 		n.memory.Trim()
+		n.shortages.Store(&shortages{memory, disk})
 		used := memoryInUse()
 		memory = short(memory, n.cfg.Memory.Limit-used, n.cfg.Memory.Limit)
 		free := n.store.FreeBytes()

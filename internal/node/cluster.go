@@ -51,7 +51,7 @@ func (n *Node) openNetwork() (*network.Network, error) {
 
 // optional says whether a listener was not asked for, so that the node can do without it when its default address is taken: by
 // another node on this machine, most likely.
-func (n *Node) optional(key string) bool { return n.cfg.Source(key).Origin == config.FromDefault }
+func (n *Node) optional(key string) bool { return n.cfg.IsDefault(key) }
 
 // clusterID is the id of the cluster that the node belongs to, "" while it is in none.
 func (n *Node) clusterID() string {

@@ -24,7 +24,7 @@ func TestLoadDefinitions(t *testing.T) {
 	path := filepath.Join(dir, "definitions.json")
 	cfg := config.Default()
 	cfg.DataDir = filepath.Join(dir, "data")
-	cfg.AMQP.Listen = []string{"127.0.0.1:0"}
+	cfg.AMQP.Listen, cfg.HTTP.Listen = []string{"127.0.0.1:0"}, ""
 	cfg.Definitions.Load = path
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	write := func(content string) {
