@@ -26,6 +26,9 @@ type nodes struct {
 	// that are not open, by the index of the metadata at which they were made.
 	announcing sync.Mutex
 	gates      map[uint64]int
+
+	// telling is held while others are told of alarms, so that the last they hear is the latest. It is locked before mu.
+	telling sync.Mutex
 }
 
 // other is another node of the cluster.
@@ -99,7 +102,6 @@ func (n *nodes) follow(s *meta.State) {
 
 // linked implements peer.Options.OnLink.
 func (n *nodes) linked(node string, up bool) {
-	var alarms []string
 	n.change(func() bool {
 		o := n.others[node]
 		if o == nil || o.up == up {
@@ -109,7 +111,6 @@ func (n *nodes) linked(node string, up bool) {
 		if !up {
 			o.alarms, o.applied, o.unsettled = nil, 0, 0
 		}
-		alarms = slices.Clone(n.own)
 		return true
 	})
 	name := n.broker.nodeName(node)
@@ -119,7 +120,7 @@ func (n *nodes) linked(node string, up bool) {
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
-	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
+	n.sendAlarms(node)
 	n.announcing.Lock()
 	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled()}})
 	n.announcing.Unlock()
@@ -277,10 +278,20 @@ func (b *Broker) SetAlarms(names []string) {
 		}
 	}
 	n.mu.Unlock()
-	for _, name := range up {
-		b.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: names}})
-	}
+	n.sendAlarms(up...)
 	n.tellAlarms()
+}
+
+// sendAlarms tells other nodes what this one is short of. It does not wait for them.
+func (n *nodes) sendAlarms(to ...string) {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.mu.Lock()
+	own := slices.Clone(n.own)
+	n.mu.Unlock()
+	for _, name := range to {
+		n.broker.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: own}})
+	}
 }
 
 // tellAlarms tells the server what any node is short of: messages that are published here may go to queues there.
@@ -288,6 +299,8 @@ func (n *nodes) tellAlarms() {
 	if n.broker.opts.Alarmed == nil {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	n.mu.Lock()
 	all := slices.Clone(n.own)
 	for _, o := range n.others {

@@ -52,9 +52,10 @@ func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 	defer look.Stop()
 	for {
 		n.mu.Lock()
-		o, moved := n.others[node], n.moved
+		o := n.others[node]
+		reached, moved := o == nil || o.up, n.moved
 		n.mu.Unlock()
-		if o == nil || o.up {
+		if reached {
 			return
 		}
 		select {
