@@ -59,7 +59,8 @@ type Queue struct {
 	ending atomic.Bool
 	loads  sync.WaitGroup
 	// dropped tells the log that nothing more is to be written for the queue.
-	dropped atomic.Bool
+	dropped  atomic.Bool
+	counters counters
 
 	// Everything below is the runner's.
 
@@ -160,6 +161,7 @@ func New(o Options) *Queue {
 		q.post(&item{fn: func() {}})
 	}
 	q.mem.queues.Store(q, struct{}{})
+	q.counters.publish(q)
 	return q
 }
 
@@ -300,6 +302,7 @@ func (q *Queue) settleDown() {
 	}
 	q.flushDeletes()
 	q.releaseHeld()
+	q.counters.publish(q)
 }
 
 func (q *Queue) handle(it *item) {
