@@ -114,6 +114,7 @@ func (d *deliveries) applyRun(a ackRun) (int, error) {
 // consumers the queues will hear of. mu is held.
 func (d *deliveries) settleRange(lo, hi uint64, o queue.Outcome, held bool) (n int) {
 	d.unacked.settle(lo, hi, func(e *delivery, lo, hi uint64) {
+		d.tally.settled(e.consumer, hi-lo+1)
 		h := heldAck{e.handle, e.consumer, o, lo, hi, e.offset + lo - e.first}
 		if held {
 			d.held = append(d.held, h)
@@ -149,6 +150,7 @@ const joinable = 16
 // messages are settled makes no difference.
 func (d *deliveries) add(h heldAck) {
 	r := queue.Range{First: h.offset, Last: h.offset + h.hi - h.lo}
+	d.tally.outcome(h.outcome, h.hi-h.lo+1)
 	for i := len(d.settled) - 1; i >= max(0, len(d.settled)-joinable); i-- {
 		s := d.settled[i]
 		if s.Outcome != h.outcome || s.Handle != h.handle || s.Consumer != h.queueConsumer() {
@@ -232,6 +234,7 @@ func (d *deliveries) rollback() {
 	defer d.mu.Unlock()
 	for _, h := range d.held {
 		d.unacked.unsettle(h.lo, h.hi)
+		d.tally.tracked(h.consumer, h.hi-h.lo+1)
 	}
 	d.held = d.held[:0]
 }

@@ -50,6 +50,7 @@ func (w *ackWatch) age(oldest uint64, now time.Time) time.Duration {
 // track notes a delivery that has to be acknowledged. mu is held, and nextTag is behind the delivery.
 func (d *deliveries) track(e delivery) {
 	d.unacked.add(e)
+	d.tally.tracked(e.consumer, uint64(e.n))
 	if d.watch.timer == nil && d.c.opts.ConsumerTimeout > 0 {
 		d.watch.mark(d.nextTag, time.Now())
 		d.watch.timer = time.AfterFunc(ackCheckInterval(d.c.opts.ConsumerTimeout), d.checkAcks)

@@ -18,6 +18,8 @@ type confirms struct {
 	batches []*queue.Batch // not answered yet, from off on
 	off     int
 	stopped bool
+	// confirmed is the last publish sequence number that was answered.
+	confirmed uint64
 }
 
 // add announces a batch before any of its blocks is pushed.
@@ -46,6 +48,7 @@ func (f *confirms) complete(b *queue.Batch) {
 		f.batches[f.off] = nil
 		f.off++
 	}
+	f.confirmed = last
 	switch {
 	case f.off == len(f.batches):
 		f.batches, f.off = f.batches[:0], 0

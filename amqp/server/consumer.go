@@ -17,8 +17,11 @@ type consumer struct {
 	handle    queue.Handle
 	queue     string // its name
 	del       *deliveries
-	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
-	place     place // in the channel's limiter; guarded by deliveries.mu
+	announced bool   // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	place     place  // in the channel's limiter; guarded by deliveries.mu
+	arguments []byte // of basic.consume, encoded
+	// For those who look, guarded by deliveries.mu: messages delivered, and those of them that are unacknowledged.
+	delivered, unacked uint64
 }
 
 // Reserve, Unreserve, Deliver and Cancelled make a consumer the queue.Receiver of itself.
@@ -67,6 +70,8 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		p := &pieces[i]
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
+		c.delivered += uint64(p.Count)
+		d.tally.delivered += uint64(p.Count)
 		if !c.NoAck {
 			d.track(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
 				handle: c.handle, consumer: c})
@@ -100,9 +105,10 @@ type deliveries struct {
 	reply     *replyConsumer // nil: none; changed by the channel's owner only
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
+	tally     deliverTally
 
 	// The channel's owner:
-	prefetch int // of consumers to come
+	prefetch int // of consumers to come; it is changed under mu
 	acks     []ackRun
 	settled  []*queue.Settlement // on their way to the queues
 	tx       bool
@@ -116,7 +122,9 @@ func newDeliveries(c *conn, ch *channel) *deliveries {
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
 func (d *deliveries) qos(count uint16, global bool) {
 	if !global {
+		d.mu.Lock()
 		d.prefetch = int(count)
+		d.mu.Unlock()
 		return
 	}
 	d.mu.Lock()
@@ -131,7 +139,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 	if tag == "" {
 		tag = newConsumerTag()
 	}
-	c := &consumer{handle: h, queue: name, del: d}
+	c := &consumer{handle: h, queue: name, del: d, arguments: m.Arguments.Encode()}
 	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
 	if d.consumers[tag] != nil || d.reply != nil && d.reply.tag == tag {
@@ -251,6 +259,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	defer d.mu.Unlock()
 	tag := d.nextTag
 	d.nextTag++
+	d.tally.got++
 	if !noAck {
 		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h})
 	}
@@ -285,5 +294,11 @@ func (d *deliveries) close() {
 		c.handle.Cancel(&c.Consumer)
 	}
 	d.acks = d.acks[:0]
+	d.mu.Lock()
+	rejected := d.tally.rejected
+	d.mu.Unlock()
 	d.recover()
+	d.mu.Lock()
+	d.tally.rejected = rejected // the client did not ask for that
+	d.mu.Unlock()
 }

@@ -192,6 +192,9 @@ func (c *conn) login(version [2]byte) error {
 	if name, ok := m.ClientProperties.Get("connection_name"); ok {
 		c.name = name.Str
 	}
+	if encoded := m.ClientProperties.Encode(); len(encoded) <= maxClientProperties {
+		c.properties = encoded
+	}
 	user, password, known, err := credentials(m.Mechanism, m.Response)
 	if !known {
 		return refuse("unknown authentication mechanism '%s'", m.Mechanism)
@@ -282,6 +285,7 @@ func (c *conn) openVHost() error {
 		return named(c.internal(err), open.Key())
 	}
 	c.access, c.vhost = access, open.VirtualHost
+	c.srv.begin()
 	c.out.sendMethod(0, &wire.ConnectionOpenOk{})
 	c.log.Debug("connection open", "user", c.user.Name, "vhost", c.vhost, "name", c.name)
 	return nil

@@ -36,6 +36,7 @@ type input struct {
 	direct []byte // where to read to instead of buf; set by readTo
 	got    int    // bytes that were read to direct
 	sparse bool   // the next fill reads sparseRead bytes at most
+	total  uint64 // bytes that were read
 	err    error
 }
 
@@ -74,6 +75,7 @@ func (in *input) fill(need int) error {
 	in.acquire()
 	n, err := in.nc.Read(in.free())
 	in.w += n
+	in.total += uint64(n)
 	in.sparse = false
 	if n > 0 {
 		return nil // an error comes again
@@ -89,6 +91,7 @@ func (in *input) readTo(b []byte) (int, error) {
 		if n > 0 {
 			err = nil // it comes again
 		}
+		in.total += uint64(n)
 		return n, err
 	}
 	in.direct, in.got, in.err = b, 0, nil
@@ -121,6 +124,7 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.park()
 		return false
 	}
+	in.total += uint64(n)
 	if in.direct == nil {
 		in.w += n
 	} else {

@@ -119,6 +119,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
+		s.sum(c)
 	})
 }
 

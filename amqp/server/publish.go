@@ -49,6 +49,9 @@ type publisher struct {
 	confirms *confirms
 	complete func(*queue.Batch) // of confirms
 	returns  []byte             // basic.return frames that wait for tx.commit
+
+	tally   publishTally // of the owner; figures has what others may see of it
+	figures *publishFigures
 }
 
 // routeMemo is what is known about the arguments of the last basic.publish.
@@ -78,7 +81,7 @@ const (
 )
 
 func newPublisher(c *conn, ch *channel) *publisher {
-	return &publisher{c: c, ch: ch, epoch: 1, chunk: 1}
+	return &publisher{c: c, ch: ch, epoch: 1, chunk: 1, figures: new(publishFigures)}
 }
 
 // begin takes the arguments of basic.publish, without the ids.
@@ -182,12 +185,17 @@ func (p *publisher) accept() error {
 			r.vhost = nil // this route is for this message only
 		}
 	}
+	p.tally.published++
+	p.tally.gathered++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
 		p.take()
 	case r.parsed.Mandatory:
+		p.tally.returned++
 		p.giveBack()
+	default:
+		p.tally.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -355,6 +363,7 @@ func (p *publisher) giveBack() {
 func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
+	p.figures.show(p)
 	if p.mode == modeTx {
 		return
 	}
@@ -417,6 +426,7 @@ func (p *publisher) empty() {
 	p.pending = p.pending[:0]
 	clear(p.byQueue)
 	p.bytes, p.first = 0, 0
+	p.tally.gathered = 0
 	p.epoch++
 }
 

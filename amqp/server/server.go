@@ -30,6 +30,9 @@ type Server struct {
 	listeners  []net.Listener
 	conns      map[*conn]struct{}
 	handshakes int                     // of conns
+	past       Counts                  // of the connections that have ended
+	traffic    [2]uint64               // bytes that those have received and sent
+	begun      uint64                  // connections that were opened
 	ending     map[*conn]chan struct{} // connections that give back what they hold; closed when they have
 	stopping   bool
 	running    sync.WaitGroup // accept loops and connections; added to under mu while not stopping
@@ -179,6 +182,13 @@ func (s *Server) admit() bool {
 		return false
 	}
 	return true
+}
+
+// begin counts a connection that was opened.
+func (s *Server) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun++
 }
 
 // shook notes that a handshake has ended, well or not.
