@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,10 @@ type Access struct {
 	conn   connection
 	grants grantCache
 	topics topicCache
+	// administrator is set for an Access that stands for the administrator of the cluster and not for a connection: it has all
+	// permissions, and exclusive queues are not locked for it. ctx, set only then, bounds its changes.
+	administrator bool
+	ctx           context.Context
 
 	channels int                        // open ones; guarded by usage.mu
 	revoked  atomic.Pointer[wire.Error] // why the connection must end, nil: it need not
@@ -151,7 +156,7 @@ func (a *Access) reach(r resource) (*meta.Queue, queue.Handle, error) {
 
 // checkExclusive returns 405 when q is another connection's.
 func (a *Access) checkExclusive(q *meta.Queue) error {
-	if q.Exclusive && !a.conn.owns(q) {
+	if q.Exclusive && !a.administrator && !a.conn.owns(q) {
 		return errLocked(resource{kindQueue, q.Name, q.VHost})
 	}
 	return nil
@@ -172,7 +177,11 @@ func (a *Access) Close() {
 
 // propose commits a change in the name of the connection's user.
 func (a *Access) propose(c meta.Command) (meta.Result, error) {
-	return a.broker.proposeAs(a.broker.ctx, a.user.Name, c)
+	ctx := a.ctx
+	if ctx == nil {
+		ctx = a.broker.ctx
+	}
+	return a.broker.proposeAs(ctx, a.user.Name, c)
 }
 
 // declareOwned runs propose, which may make a queue that belongs to the connection.

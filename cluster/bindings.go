@@ -57,7 +57,7 @@ func (a *Access) checkEnds(b *meta.Binding) error {
 	if err := a.check(opRead, resource{kindExchange, b.Source, a.vhost}); err != nil {
 		return err
 	}
-	if a.broker.topicPermissions.Load() == 0 {
+	if a.administrator || a.broker.topicPermissions.Load() == 0 {
 		return nil
 	}
 	return a.checkTopic(opRead, b.Source, []byte(b.RoutingKey))
@@ -81,17 +81,12 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	} else if q, _ = a.broker.find(to); q == nil {
 		return errNotFound(to)
 	}
-	if t := exchange.TypeOf(x.Type, x.Arguments); t != nil {
-		if err := t.CheckBinding(b.RoutingKey, args); err != nil {
-			return err
-		}
-		queueType := ""
-		if q != nil {
-			queueType = q.Type
-		}
-		if err := t.CheckDestination(queueType); err != nil {
-			return err
-		}
+	queueType := ""
+	if q != nil {
+		queueType = q.Type
+	}
+	if err := checkBindingTo(x, b.RoutingKey, args, queueType); err != nil {
+		return err
 	}
 	if q != nil {
 		if err := a.checkExclusive(q); err != nil {
@@ -103,6 +98,18 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	}
 	_, err := a.propose(meta.Bind{Binding: *b})
 	return clientError(err, to)
+}
+
+// checkBindingTo checks what the type of x says about a binding to a queue of a type, or to an exchange if that is empty.
+func checkBindingTo(x *meta.Exchange, key string, args wire.Table, queueType string) error {
+	t := exchange.TypeOf(x.Type, x.Arguments)
+	if t == nil {
+		return nil
+	}
+	if err := t.CheckBinding(key, args); err != nil {
+		return err
+	}
+	return t.CheckDestination(queueType)
 }
 
 func (a *Access) unbind(b *meta.Binding) error {

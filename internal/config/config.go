@@ -7,15 +7,17 @@ import (
 
 // Config is a complete, validated configuration. Treat it as read-only once it is handed to others.
 type Config struct {
-	DataDir  string // directory of everything that survives a restart
-	Node     Node
-	AMQP     AMQP
-	Store    Store
-	Memory   Memory
-	Queue    Queue
-	Cluster  Cluster
-	Log      Log
-	Shutdown Shutdown
+	DataDir string // directory of everything that survives a restart
+	Node    Node
+	AMQP    AMQP
+	Store   Store
+	Memory  Memory
+	Queue   Queue
+	Cluster Cluster
+	// Definitions are imported before clients are served.
+	Definitions Definitions
+	Log         Log
+	Shutdown    Shutdown
 
 	// DefaultUser, DefaultPass and DefaultVHost are created at the first start with an empty data directory.
 	DefaultUser, DefaultPass, DefaultVHost string
@@ -86,6 +88,11 @@ type Queue struct {
 // Cluster configures the replicated state.
 type Cluster struct {
 	CommitTimeout time.Duration // how long a topology change may take before the client gets an error
+}
+
+// Definitions says which definitions the node imports when it starts.
+type Definitions struct {
+	Load string // a file, or a directory with *.json files; empty for none
 }
 
 // LogFormat is the form of log lines.

@@ -127,6 +127,9 @@ var keys = []Key{
 	{Name: "cluster.commit_timeout", Default: "5s",
 		kind: duration(func(c *Config) *time.Duration { return &c.Cluster.CommitTimeout }, 0, 100*time.Millisecond, 5*time.Minute, ""),
 		Help: "Time a topology change (a declare, a bind) may take before the client gets an error."},
+	{Name: "definitions.load", Default: "", Flag: "definitions-load",
+		kind: text(func(c *Config) *string { return &c.Definitions.Load }, 0, 4096),
+		Help: "Definitions to import before clients are served: a JSON file as RabbitMQ exports it, or a directory whose *.json files are taken together. Content that was loaded before is skipped; a mistake in it stops the start. If the first start loads another administrator, `default_user` is not kept."},
 
 	{Name: "log.level", Default: "info", Flag: "log-level", Live: true,
 		kind: level(),

@@ -86,6 +86,9 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	if err := n.loadDefinitions(ctx); err != nil {
+		return nil, err
+	}
 	o := serverOptions(cfg)
 	o.NodeID = n.dir.NodeID()
 	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
