@@ -126,11 +126,22 @@ func (c *credentials) forget() {
 func (b *Broker) Authenticate(user, password string, loopback bool) (*User, error) {
 	u := b.State().User(user)
 	right := b.credentials.verify(user, password, u)
+	return b.admit(user, u, right, loopback)
+}
+
+// AuthenticateExternal finds a user whose identity was proven by other means than a password, such as a certificate. It is under
+// the same rule about this machine as Authenticate. Errors wrap ErrLoginRefused and say why for the log. It does not wait.
+func (b *Broker) AuthenticateExternal(user string, loopback bool) (*User, error) {
+	return b.admit(user, b.State().User(user), true, loopback)
+}
+
+// admit ends a login; u is what the state has under the name user, nil for nothing, and proven that it is him.
+func (b *Broker) admit(user string, u *meta.User, proven, loopback bool) (*User, error) {
 	var err error
 	switch {
 	case u == nil:
 		err = fmt.Errorf("%w: unknown user '%s'", ErrLoginRefused, user)
-	case !right:
+	case !proven:
 		err = fmt.Errorf("%w: wrong password for user '%s'", ErrLoginRefused, user)
 	case !loopback && slices.Contains(b.opts.LoopbackUsers, user):
 		err = fmt.Errorf("%w: user '%s' can only connect via localhost", ErrLoginRefused, user)

@@ -12,6 +12,8 @@ type Broker interface {
 	// Authenticate checks a password. loopback says that the client is on this machine. Any failure is an error whose text
 	// is for the log only; it takes as long for unknown users as for wrong passwords.
 	Authenticate(user, password string, loopback bool) (*cluster.User, error)
+	// AuthenticateExternal finds a user whose identity was proven otherwise, by a certificate. Errors are like Authenticate's.
+	AuthenticateExternal(user string, loopback bool) (*cluster.User, error)
 	// Open gives a connection access to a vhost. connection is unique on this node and run. Errors are 530.
 	Open(user *cluster.User, vhost string, connection uint64) (Access, error)
 	// ClusterName is announced in the server properties.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,23 +19,31 @@ import (
 type conn struct {
 	srv  *Server
 	opts *Options
-	id   uint64 // unique on this run of the node
-	nc   net.Conn
+	id   uint64   // unique on this run of the node
+	nc   net.Conn // the socket: deadlines are set and connections are broken here, below TLS
 	in   *input
 	out  *outbox // safe for all
 	log  *slog.Logger
 	born time.Time
 
+	proxied bool      // a trusted proxy announces the client
+	tls     *tls.Conn // nil: plain
+	records *records  // below tls
+
 	// Set by the handshake.
-	user       *cluster.User
-	vhost      string
-	access     Access
-	caps       capabilities
-	name       string // connection_name of the client, for display
-	properties []byte // of the client, encoded; nil if they were too long to keep
-	frameMax   uint32
-	channelMax uint16
-	heartbeat  time.Duration // 0: none
+	peer, local net.Addr // of the client's connection, which may be one to a proxy
+	loopback    bool     // the client is on this machine
+	session     *session // nil: plain
+	mechanism   string   // of SASL
+	user        *cluster.User
+	vhost       string
+	access      Access
+	caps        capabilities
+	name        string // connection_name of the client, for display
+	properties  []byte // of the client, encoded; nil if they were too long to keep
+	frameMax    uint32
+	channelMax  uint16
+	heartbeat   time.Duration // 0: none
 
 	channels map[uint16]*channel
 	last     *channel // of the frame before, so that a run of frames of one channel needs no lookup
@@ -80,13 +89,17 @@ var (
 	errAborted = errors.New("aborted")
 )
 
-func newConn(srv *Server, nc net.Conn, id uint64) *conn {
+// newConn returns a connection on nc, with TLS if secure is not nil.
+func newConn(srv *Server, nc net.Conn, id uint64, secure *tls.Config) *conn {
 	c := &conn{
 		srv:       srv,
 		opts:      srv.opts,
 		id:        id,
 		nc:        nc,
-		in:        newInput(nc),
+		proxied:   srv.opts.trusts(nc.RemoteAddr()),
+		peer:      nc.RemoteAddr(),
+		local:     nc.LocalAddr(),
+		loopback:  isLoopback(nc.RemoteAddr()),
 		log:       srv.log.With("connection", id, "peer", nc.RemoteAddr().String()),
 		born:      time.Now(),
 		frameMax:  initialFrameMax,
@@ -94,7 +107,17 @@ func newConn(srv *Server, nc net.Conn, id uint64) *conn {
 		flow:      flow{limit: srv.opts.InflightBytes},
 		interrupt: make(chan struct{}),
 	}
-	c.out = newOutbox(nc, func() uint32 { return c.frameMax }, srv.opts.OutboxBytes)
+	frameMax := func() uint32 { return c.frameMax }
+	if secure == nil {
+		c.in = newInput(nc)
+		c.out = newOutbox(nc, frameMax, srv.opts.OutboxBytes)
+		return c
+	}
+	c.records = newRecords(nc)
+	c.tls = tls.Server(c.records, secure)
+	c.in = newSecureInput(c.tls, c.records)
+	c.out = newOutbox(c.tls, frameMax, srv.opts.OutboxBytes)
+	c.out.tls = c.records
 	return c
 }
 

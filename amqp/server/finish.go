@@ -48,6 +48,10 @@ func (c *conn) finish(err error) {
 		c.linger(timeout, true)
 	}
 	c.out.close(flushTimeout)
+	if c.tls != nil {
+		_ = c.tls.Close() // says goodbye, which plain TCP does by itself
+		c.records.release()
+	}
 	_ = c.nc.Close()
 	c.in.release()
 }

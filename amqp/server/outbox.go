@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"runtime"
 	"sync"
@@ -32,6 +33,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // system call. Senders never wait. Consumers are held back by Reserve while limit bytes wait.
 type outbox struct {
 	nc       net.Conn
+	tls      *records // below nc when that is TLS, nil otherwise
 	frameMax func() uint32
 	limit    int
 
@@ -265,6 +267,9 @@ func (o *outbox) takeAll() bool {
 
 // writeTaken writes taken with as few system calls as possible.
 func (o *outbox) writeTaken() error {
+	if o.tls != nil {
+		return o.writeSecure()
+	}
 	if len(o.taken) == 1 {
 		_, err := o.nc.Write(o.taken[0].b)
 		return err
@@ -280,6 +285,18 @@ func (o *outbox) writeTaken() error {
 	clear(o.parts)
 	o.rest = nil
 	return err
+}
+
+// writeSecure is writeTaken for TLS, where all segments become records before the socket sees them.
+func (o *outbox) writeSecure() error {
+	o.tls.cork()
+	var err error
+	for _, s := range o.taken {
+		if len(s.b) > 0 && err == nil {
+			_, err = o.nc.Write(s.b)
+		}
+	}
+	return errors.Join(err, o.tls.uncork())
 }
 
 // hasRoom reports whether a consumer may be given more; if not, it is woken later.

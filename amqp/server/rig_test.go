@@ -64,7 +64,7 @@ func newRig(t tester, nc net.Conn) *rig {
 	r := &rig{t: t, builder: routing.NewBuilder(), denied: make(map[string]bool)}
 	r.builder.PutVHost(&meta.VHost{Name: "/"})
 	r.commit()
-	r.c = newConn(srv, nc, 1)
+	r.c = newConn(srv, nc, 1, nil)
 	r.c.access = rigAccess{r: r}
 	r.c.vhost, r.c.frameMax, r.c.channelMax = "/", 131072, 2047
 	r.c.caps = capabilities{consumerCancelNotify: true, basicNack: true}

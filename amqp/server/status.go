@@ -28,7 +28,6 @@ const (
 type ConnectionStatus struct {
 	Connection
 	Title            string // both addresses, as people name connections
-	Local            string // address that the client connected to
 	State            ConnectionState
 	ChannelMax       uint16
 	ClientProperties wire.Table // nil if they were too long to keep
@@ -125,7 +124,7 @@ func (s *Server) ConnectionStatuses(match func(Connection) bool) []ConnectionSta
 		if !match(d) {
 			continue
 		}
-		st := ConnectionStatus{Connection: d, Title: c.title(), Local: c.nc.LocalAddr().String(), ChannelMax: c.channelMax,
+		st := ConnectionStatus{Connection: d, Title: c.title(), ChannelMax: c.channelMax,
 			Received: c.received.Load(), Sent: c.out.sent(), Counts: c.counts()}
 		switch {
 		case c.blocked.Load():

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -48,7 +49,29 @@ type AMQP struct {
 	OutboxBytes      int64 // per connection
 	InflightBytes    int64 // per publishing connection
 	TCP              TCP
+	TLS              TLS
+	ProxyTrusted     []netip.Prefix // connections from there begin with a header of the PROXY protocol
 }
+
+// TLS configures AMQP over TLS. Paths are empty if they are not given; with a listener Cert and Key are, and CA if client
+// certificates are verified.
+type TLS struct {
+	Listen        []string // host:port, may be none
+	Cert, Key, CA string   // paths of PEM files
+	ClientCerts   ClientCerts
+	UserFrom      string // cn, dns, email or uri
+	MinVersion    string // 1.2 or 1.3
+}
+
+// ClientCerts says whether clients show certificates.
+type ClientCerts string
+
+// The values of amqp.tls.client_certs.
+const (
+	ClientCertsNone    ClientCerts = "none"
+	ClientCertsRequest ClientCerts = "request" // if they have one; it is verified
+	ClientCertsRequire ClientCerts = "require"
+)
 
 // TCP tunes client sockets.
 type TCP struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,6 +47,7 @@ func TestDefaults(t *testing.T) {
 			ConsumerTimeout: 30 * time.Minute,
 			MaxConnections:  65535, MaxMessageSize: 16 * mib, OutboxBytes: mib, InflightBytes: 16 * mib,
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
+			TLS: TLS{ClientCerts: ClientCertsNone, UserFrom: "cn", MinVersion: "1.2"},
 		},
 		Store:       Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
 		Queue:       Queue{ResidentBytes: 32 * mib},
@@ -146,6 +148,11 @@ func TestValues(t *testing.T) {
 		{"memory: {limit: 1GiB}", func(c *Config) any { return c.Memory.Limit }, int64(1 << 30)},
 		{"store: {sync: interval, interval: 5ms}", func(c *Config) any { return c.Store },
 			Store{Sync: SyncInterval, Interval: 5 * time.Millisecond, MinFree: 256 * mib}},
+		{"amqp: {tls: {min_version: 1.3}}", func(c *Config) any { return c.AMQP.TLS.MinVersion }, "1.3"},
+		{"amqp: {tls: {listen: ':5671', cert: a, key: b, ca: c, client_certs: require, user_from: dns}}", func(c *Config) any { return c.AMQP.TLS },
+			TLS{Listen: []string{":5671"}, Cert: "a", Key: "b", CA: "c", ClientCerts: ClientCertsRequire, UserFrom: "dns", MinVersion: "1.2"}},
+		{"amqp: {proxy_protocol: {trusted: '10.1.2.3/8, fd00::1'}}", func(c *Config) any { return c.AMQP.ProxyTrusted },
+			[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/128")}},
 		{"loopback_users: []", func(c *Config) any { return len(c.LoopbackUsers) }, 0},
 		{"default_pass: \"007\"", func(c *Config) any { return c.DefaultPass }, "007"},
 		{"amqp:\nlog:\n", func(c *Config) any { return c.Log.Format }, LogText},
@@ -188,6 +195,12 @@ func TestRefused(t *testing.T) {
 		{name: "section instead of value", file: "data_dir: {x: 1}", want: []string{
 			"data_dir.x (file FILE): not a configuration key (data_dir has nothing below it)",
 			"data_dir (file FILE): a section, not a value; allowed: text of 1 to 4096 bytes"}},
+		{name: "no TLS files", file: "amqp: {tls: {listen: [':5671'], client_certs: request}}", want: []string{
+			"amqp.tls.cert: no file given, but amqp.tls.listen needs one",
+			"amqp.tls.key: no file given, but amqp.tls.listen needs one",
+			"amqp.tls.ca: no file given, but amqp.tls.client_certs: request needs one"}},
+		{name: "no network", file: "amqp: {proxy_protocol: {trusted: [proxy.example]}}", want: []string{
+			`amqp.proxy_protocol.trusted = "proxy.example" (file FILE): "proxy.example" is not a network; allowed: an empty list, or networks such as 10.0.0.0/8, 192.0.2.7 or fd00::/8`}},
 		{name: "no value", file: "data_dir:", want: []string{"data_dir (file FILE): no value"}},
 		{name: "unknown variable", environ: map[string]string{"BROKERD_AMQP_LISTENS": "x"},
 			want: []string{"BROKERD_AMQP_LISTENS: not a configuration key, did you mean BROKERD_AMQP_LISTEN?"}},

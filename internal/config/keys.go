@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -107,6 +108,31 @@ var keys = []Key{
 	{Name: "amqp.tcp.keepalive", Default: "30s",
 		kind: duration(func(c *Config) *time.Duration { return &c.AMQP.TCP.KeepAlive }, time.Second, time.Second, 2*time.Hour, "off"),
 		Help: "TCP keepalive interval of client sockets."},
+
+	{Name: "amqp.tls.listen", Default: "", Flag: "amqp-tls-listen",
+		kind: orNone(addresses(func(c *Config) *[]string { return &c.AMQP.TLS.Listen })),
+		Help: "Addresses to accept AMQP over TLS on, usually port 5671. Needs `amqp.tls.cert` and `amqp.tls.key`."},
+	{Name: "amqp.tls.cert", Default: "",
+		kind: text(func(c *Config) *string { return &c.AMQP.TLS.Cert }, 0, 4096),
+		Help: "File with the certificate chain in PEM, the node's certificate first. The files of `amqp.tls` are read again when they change; connections stay."},
+	{Name: "amqp.tls.key", Default: "",
+		kind: text(func(c *Config) *string { return &c.AMQP.TLS.Key }, 0, 4096),
+		Help: "File with the private key of the certificate in PEM."},
+	{Name: "amqp.tls.ca", Default: "",
+		kind: text(func(c *Config) *string { return &c.AMQP.TLS.CA }, 0, 4096),
+		Help: "File with the authorities in PEM that client certificates are verified against."},
+	{Name: "amqp.tls.client_certs", Default: "none",
+		kind: choice(func(c *Config) *ClientCerts { return &c.AMQP.TLS.ClientCerts }, ClientCertsNone, ClientCertsRequest, ClientCertsRequire),
+		Help: "Whether clients are asked for a certificate. `request`: they may show one, and it must be good then. `require`: they must. Those who have shown one can log in without a password, with SASL EXTERNAL."},
+	{Name: "amqp.tls.user_from", Default: "cn",
+		kind: choice(func(c *Config) *string { return &c.AMQP.TLS.UserFrom }, "cn", "dns", "email", "uri"),
+		Help: "The name in a client's certificate that is its user for SASL EXTERNAL: the common name, or the first alternative name of a kind."},
+	{Name: "amqp.tls.min_version", Default: "1.2",
+		kind: choice(func(c *Config) *string { return &c.AMQP.TLS.MinVersion }, "1.2", "1.3"),
+		Help: "Oldest version of TLS that is accepted."},
+	{Name: "amqp.proxy_protocol.trusted", Default: "",
+		kind: networks(func(c *Config) *[]netip.Prefix { return &c.AMQP.ProxyTrusted }),
+		Help: "Addresses of proxies that speak the PROXY protocol, version 1 or 2, on all AMQP listeners. Connections from there must begin with its header and count as coming from the address in it; connections from elsewhere must not."},
 
 	{Name: "store.sync", Default: "always", Flag: "store-sync",
 		kind: choice(func(c *Config) *SyncMode { return &c.Store.Sync }, SyncAlways, SyncInterval, SyncOS),

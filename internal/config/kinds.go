@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,6 +169,49 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q has no valid host", address)
 	}
 	return nil
+}
+
+// orNone lets a list be empty, too.
+func orNone(k kind) kind {
+	inner := k.parse
+	k.allowed = "an empty list, or " + k.allowed
+	k.parse = func(c *Config, v value) error {
+		if len(v.split()) == 0 {
+			return nil
+		}
+		return inner(c, v)
+	}
+	return k
+}
+
+// networks is a list of address ranges. An address alone is the range of just that.
+func networks(field func(*Config) *[]netip.Prefix) kind {
+	return kind{
+		typ:     "list",
+		allowed: "an empty list, or networks such as 10.0.0.0/8, 192.0.2.7 or fd00::/8",
+		parse: func(c *Config, v value) error {
+			var list []netip.Prefix
+			for _, item := range v.split() {
+				p, err := netip.ParsePrefix(item)
+				if a, aerr := netip.ParseAddr(item); aerr == nil {
+					p, err = netip.PrefixFrom(a, a.BitLen()), nil
+				}
+				if err != nil || p.Addr().Zone() != "" || p.Addr().Is4In6() {
+					return fmt.Errorf("%q is not a network", item)
+				}
+				list = append(list, p.Masked())
+			}
+			*field(c) = list
+			return nil
+		},
+		format: func(c *Config) value {
+			v := value{list: true, quoted: true}
+			for _, p := range *field(c) {
+				v.items = append(v.items, p.String())
+			}
+			return v
+		},
+	}
 }
 
 type integer interface {

@@ -4,9 +4,11 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/brokerd/brokerd/amqp/server"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
 	"github.com/brokerd/brokerd/store"
@@ -99,6 +102,9 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
 		return nil, err
 	}
+	if err := n.listenTLS(ctx); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -122,14 +128,47 @@ func (n *Node) closeConnections(match func(vhost, user string) bool, reason stri
 	}
 }
 
-// Addrs returns the addresses on which AMQP is served.
-func (n *Node) Addrs() []string {
+// listenTLS opens the listeners for AMQP over TLS, if any.
+func (n *Node) listenTLS(ctx context.Context) error {
+	t := &n.cfg.AMQP.TLS
+	if len(t.Listen) == 0 {
+		return nil
+	}
+	source, err := certs.Load(certs.Options{
+		Field: "amqp.tls",
+		Cert:  t.Cert, Key: t.Key, CA: t.CA,
+		ClientAuth: clientAuth[t.ClientCerts],
+		MinVersion: tlsVersions[t.MinVersion],
+		Logger:     n.log,
+	})
+	if err != nil {
+		return err
+	}
+	return n.server.ListenTLS(ctx, source.Config(), t.Listen...)
+}
+
+var (
+	clientAuth = map[config.ClientCerts]tls.ClientAuthType{
+		config.ClientCertsNone:    tls.NoClientCert,
+		config.ClientCertsRequest: tls.VerifyClientCertIfGiven,
+		config.ClientCertsRequire: tls.RequireAndVerifyClientCert,
+	}
+	tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+)
+
+// TLSAddrs returns the addresses on which AMQP over TLS is served.
+func (n *Node) TLSAddrs() []string { return texts(n.server.TLSAddrs()) }
+
+func texts(addrs []net.Addr) []string {
 	var list []string
-	for _, a := range n.server.Addrs() {
+	for _, a := range addrs {
 		list = append(list, a.String())
 	}
 	return list
 }
+
+// Addrs returns the addresses on which AMQP is served.
+func (n *Node) Addrs() []string { return texts(n.server.Addrs()) }
 
 // Broker returns the cluster's face on this node, for what is not done over AMQP.
 func (n *Node) Broker() *cluster.Broker { return n.broker }
@@ -150,6 +189,8 @@ func serverOptions(cfg *config.Config) server.Options {
 		MaxMessageSize:   a.MaxMessageSize,
 		OutboxBytes:      int(a.OutboxBytes),
 		InflightBytes:    int(a.InflightBytes),
+		UserFrom:         server.UserFrom(a.TLS.UserFrom),
+		ProxyTrusted:     a.ProxyTrusted,
 		TCP: server.TCPOptions{
 			Delay:         !a.TCP.NoDelay,
 			ReceiveBuffer: a.TCP.RcvBuf,
