@@ -14,12 +14,14 @@ import (
 
 // connection names a client connection within the cluster.
 type connection struct {
-	owner meta.Owner // the run of the node that has the connection
-	id    uint64
+	broker *Broker // of the node that has the connection
+	id     uint64  // unique on this node and in this process
 }
 
 // owns says whether the connection declared the exclusive queue q.
-func (c connection) owns(q *meta.Queue) bool { return q.Owner == c.owner && q.Connection == c.id }
+func (c connection) owns(q *meta.Queue) bool {
+	return q.Owner == c.broker.run() && q.Connection == c.id
+}
 
 // Access is one connection's way to one virtual host. Errors are *wire.Error without a method. It is safe for concurrent
 // use by the channels of the connection.
@@ -52,7 +54,12 @@ func (b *Broker) Open(user *User, vhost string, id uint64) (*Access, error) {
 		broker: b,
 		user:   User{Name: user.Name, Tags: slices.Clone(user.Tags)},
 		vhost:  vhost,
-		conn:   connection{owner: b.owner, id: id},
+		conn:   connection{broker: b, id: id},
+	}
+	if s := b.State(); s.VHost(vhost) == nil || s.Permission(user.Name, vhost) == nil {
+		ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+		_ = b.meta.ReadIndex(ctx) // without an answer, what is known here counts
+		cancel()
 	}
 	// A deletion of the vhost that this state does not show yet finds the connection among the open ones.
 	b.mu.RLock()
@@ -144,7 +151,10 @@ func (a *Access) QueueForRead(name string) (queue.Handle, error) {
 
 // reach finds a queue that the connection may use. Errors: 404, 405.
 func (a *Access) reach(r resource) (*meta.Queue, queue.Handle, error) {
-	q, h := a.broker.find(r)
+	q, h, err := a.broker.findQueue(r)
+	if err != nil {
+		return nil, nil, err
+	}
 	if q == nil {
 		return nil, nil, errNotFound(r)
 	}
@@ -171,7 +181,7 @@ func (a *Access) Close() {
 	defer a.broker.events.disconnected(a)
 	a.broker.usage.disconnect(a)
 	if a.owning.Load() {
-		a.broker.proposeUntilDone("delete exclusive queues", meta.EndOwner{Owner: a.conn.owner, Connection: a.conn.id})
+		a.broker.proposeUntilDone("delete exclusive queues", meta.EndOwner{Owner: a.broker.run(), Connection: a.conn.id})
 	}
 }
 

@@ -21,7 +21,7 @@ func (b *Broker) administrator(ctx context.Context, vhost string) (*Access, erro
 		broker:        b,
 		user:          User{Name: actor},
 		vhost:         vhost,
-		conn:          connection{owner: b.owner},
+		conn:          connection{broker: b},
 		administrator: true,
 		ctx:           ctx,
 	}, nil

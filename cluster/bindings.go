@@ -67,18 +67,22 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	if err := a.checkEnds(b); err != nil {
 		return err
 	}
-	state := a.broker.State()
 	from, to := resource{kindExchange, b.Source, a.vhost}, destination(b)
-	x := state.Exchange(a.vhost, b.Source)
+	x, err := a.broker.findExchange(from)
+	if err != nil {
+		return err
+	}
 	if x == nil {
 		return errNotFound(from)
 	}
 	var q *meta.Queue
 	if to.kind == kindExchange {
-		if state.Exchange(a.vhost, to.name) == nil {
-			return errNotFound(to)
+		if err := a.FindExchange(to.name); err != nil {
+			return err
 		}
-	} else if q, _ = a.broker.find(to); q == nil {
+	} else if q, _, err = a.broker.findQueue(to); err != nil {
+		return err
+	} else if q == nil {
 		return errNotFound(to)
 	}
 	queueType := ""
@@ -93,10 +97,10 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 			return err
 		}
 	}
-	if state.Binding(b) != nil {
+	if a.broker.State().Binding(b) != nil {
 		return nil
 	}
-	_, err := a.propose(meta.Bind{Binding: *b})
+	_, err = a.propose(meta.Bind{Binding: *b})
 	return clientError(err, to)
 }
 
@@ -118,7 +122,12 @@ func (a *Access) unbind(b *meta.Binding) error {
 	}
 	state := a.broker.State()
 	if state.Binding(b) == nil {
-		return nil
+		if err := a.broker.catchUp(destination(b)); err != nil {
+			return err
+		}
+		if state = a.broker.State(); state.Binding(b) == nil {
+			return nil
+		}
 	}
 	// RabbitMQ looks at the owner of the queue only once it has found the binding.
 	if b.DestinationKind == meta.ToQueue {

@@ -52,7 +52,7 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l)
+	b.send(&p, l)
 }
 
 // dueMessage is what routing needs of a message whose delay is over.

@@ -31,7 +31,7 @@ func (n *testNode) sendDelayed(exchange, key string, first int, delays ...int) {
 			p.add(q, &r, 0, true)
 		}
 	}
-	p.send(&queue.Letters{})
+	n.send(&p, &queue.Letters{})
 	<-done
 }
 

@@ -77,6 +77,9 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
+	if s.broker.running && !store {
+		s.broker.figures.created.Add(1)
+	}
 }
 
 // drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
@@ -86,6 +89,9 @@ func (s *engines) drop(id uint64) {
 	delete(s.byID, id)
 	s.mu.Unlock()
 	if e != nil {
+		if e.def.Type != meta.TypeStore {
+			s.broker.figures.deleted.Add(1)
+		}
 		e.queue.Drop()
 	}
 }
@@ -118,7 +124,10 @@ func (s *engines) handle(q *meta.Queue) queue.Handle {
 	if q.Leader == s.broker.opts.NodeID {
 		return absent{id: q.ID, err: queue.ErrGone}
 	}
-	return absent{id: q.ID, err: queue.ErrUnavailable}
+	if s.broker.links == nil {
+		return absent{id: q.ID, err: queue.ErrUnavailable}
+	}
+	return s.broker.links.Queue(q.Leader, q.ID)
 }
 
 // all returns the engines there are.

@@ -88,6 +88,7 @@ type Batch struct {
 
 	pending atomic.Int32
 	refused atomic.Pointer[[]uint64]
+	lost    atomic.Bool
 }
 
 // Add counts one more Publication.
@@ -114,6 +115,13 @@ func (b *Batch) Refuse(seqs ...uint64) {
 		}
 	}
 }
+
+// Lose records that the leader of a queue could not be reached, so that the messages that it was to get are refused. Call it before
+// Done.
+func (b *Batch) Lose() { b.lost.Store(true) }
+
+// Lost says whether messages were refused for want of a link to their queue's leader.
+func (b *Batch) Lost() bool { return b.lost.Load() }
 
 // refuseAll records that every message of the batch must be nacked.
 func (b *Batch) refuseAll() {
@@ -201,7 +209,8 @@ const maxCredit = 1 << 30
 // Receiver is the channel behind a consumer. All methods are called by queue runners and must not block.
 type Receiver interface {
 	// Reserve asks for room for up to n messages and returns how many may be delivered now. When it returns less than n it
-	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver.
+	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver. A queue that does not use all that was granted
+	// asks again without Wake.
 	Reserve(c *Consumer, n int) int
 	// Unreserve gives back what was reserved and not delivered.
 	Unreserve(c *Consumer, n int)

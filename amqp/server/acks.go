@@ -184,11 +184,28 @@ func (d *deliveries) flush() {
 }
 
 func (d *deliveries) push() {
+	if len(d.settled) == 0 {
+		return
+	}
+	acked, rejected := uint64(0), uint64(0)
 	for i, s := range d.settled {
+		for _, r := range s.Ranges {
+			if s.Outcome == queue.Ack {
+				acked += r.Last - r.First + 1
+			} else {
+				rejected += r.Last - r.First + 1
+			}
+		}
 		s.Handle.Settle(s)
 		d.settled[i] = nil
 	}
 	d.settled = d.settled[:0]
+	if acked > 0 {
+		d.c.srv.stats.acknowledged.Add(acked)
+	}
+	if rejected > 0 {
+		d.c.srv.stats.rejected.Add(rejected)
+	}
 }
 
 // recover requeues everything unsettled, at once in a transaction, too; what that has acknowledged stays acknowledged.

@@ -77,6 +77,7 @@ func TestConsumerTimeout(t *testing.T) {
 			c.send(2, &wire.QueueDeclare{Exclusive: true})
 			q := expect[*wire.QueueDeclareOk](c, 2).Queue
 			c.raw(append(publish(2, "", q, "1"), publish(2, "", q, "2")...))
+			c.sync(2) // what another channel gets in the same read chunk may come before
 			begin := time.Now()
 			if get {
 				for range 2 {

@@ -37,6 +37,11 @@ type Access interface {
 	QueueForRead(name string) (queue.Handle, error)
 	// Routes returns the current routing state of the vhost, nil when the vhost is gone. It never waits.
 	Routes() *routing.VHost
+	// QueueError turns an error of a queue's Handle into the *wire.Error for the client.
+	QueueError(err error, name string) error
+	// FindExchange is for an exchange that Routes does not have: nil says that it has it now. It may wait for the cluster. Errors
+	// are 404 and 541.
+	FindExchange(name string) error
 	// CheckPublish checks the write permission on an exchange. It never waits.
 	CheckPublish(exchange string) error
 	// CheckTopicWrite checks the topic permission on the messages of an exchange with this routing key. It never waits and does

@@ -218,6 +218,7 @@ func (ch *channel) open() error {
 	ch.state = channelOpen
 	ch.conn.list(ch)
 	ch.conn.openChannels.Add(1)
+	ch.conn.srv.stats.channelsOpened.Add(1)
 	ch.send(&wire.ChannelOpenOk{})
 	return nil
 }
@@ -242,6 +243,7 @@ func (ch *channel) closeWith(e *wire.Error) {
 func (ch *channel) closed() {
 	ch.state = channelClosed
 	ch.conn.openChannels.Add(-1)
+	ch.conn.srv.stats.channelsClosed.Add(1)
 	ch.conn.access.CloseChannel()
 }
 

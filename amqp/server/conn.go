@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,8 @@ type conn struct {
 	direct   directFrame
 	dirty    []*channel // channels that handled frames since the last flush
 	counted  bool       // as an open connection
+	sample   sampler    // of dispatching
+	reported uint64     // of in.total, what is in the server's counters
 
 	flow         flow // safe for all
 	openChannels atomic.Int32
@@ -70,8 +73,6 @@ type conn struct {
 	past      Counts         // of the channels that were closed
 	monitor   *time.Timer
 	traffic   traffic
-
-	summed bool // its figures are in the server's; guarded by Server.mu
 }
 
 // capabilities are what a client says it understands.
@@ -111,29 +112,36 @@ func newConn(srv *Server, nc net.Conn, id uint64, secure *tls.Config) *conn {
 	if secure == nil {
 		c.in = newInput(nc)
 		c.out = newOutbox(nc, frameMax, srv.opts.OutboxBytes)
-		return c
+	} else {
+		c.records = newRecords(nc)
+		c.tls = tls.Server(c.records, secure)
+		c.in = newSecureInput(c.tls, c.records)
+		c.out = newOutbox(c.tls, frameMax, srv.opts.OutboxBytes)
+		c.out.tls = c.records
 	}
-	c.records = newRecords(nc)
-	c.tls = tls.Server(c.records, secure)
-	c.in = newSecureInput(c.tls, c.records)
-	c.out = newOutbox(c.tls, frameMax, srv.opts.OutboxBytes)
-	c.out.tls = c.records
+	c.in.sample = newSampler(&srv.stats.readLatency, id)
+	c.out.stats, c.out.sample = &srv.stats, newSampler(&srv.stats.writeLatency, id)
+	c.sample = newSampler(&srv.stats.dispatchLatency, id)
 	return c
 }
 
 // serve runs the connection to its end and releases everything it has.
 func (c *conn) serve() {
+	pprof.SetGoroutineLabels(readerLabels)
 	err := c.handshake()
 	if err == nil {
 		c.srv.shook()
+		c.srv.stats.connectionsOpened.Add(1)
 		err = c.read()
 		// Channels that wait for the client to read need not hope for long.
 		hurry := time.AfterFunc(c.opts.CloseTimeout, func() { c.end(errAborted) })
 		c.flush()
 		c.finish(err)
+		c.srv.stats.connectionsClosed.Add(1)
 		hurry.Stop()
 		return
 	}
+	c.srv.stats.handshakesFailed.Add(1)
 	c.finish(err)
 	c.srv.shook() // only now, as a refused client is kept waiting
 }
@@ -142,11 +150,15 @@ func (c *conn) serve() {
 func (c *conn) read() error {
 	for {
 		// The client may have sent frames right behind its connection.open.
+		begin := c.sample.begin()
 		need, err := c.chunk()
 		if err != nil {
 			return err
 		}
 		c.flush()
+		c.sample.end(begin)
+		c.srv.stats.reads.Add(1)
+		c.reportRead()
 		if c.blockDue.Load() {
 			c.waitForAlarm()
 		}
@@ -154,6 +166,12 @@ func (c *conn) read() error {
 			return err
 		}
 	}
+}
+
+// reportRead counts the bytes that were read since the last call.
+func (c *conn) reportRead() {
+	c.srv.stats.bytesRead.Add(c.in.total - c.reported)
+	c.reported = c.in.total
 }
 
 // receive waits for more bytes, need unread ones or those of the direct frame, and does meanwhile what other goroutines ask for.

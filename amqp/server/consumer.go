@@ -8,7 +8,6 @@ import (
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
-	"github.com/brokerd/brokerd/cluster"
 )
 
 // consumer is a basic.consume of a channel.
@@ -63,11 +62,16 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		d.trace(v, c.queue, pieces)
 	}
 	out := d.c.out
+	n, again := 0, 0
 	d.mu.Lock()
 	d.announce(c)
 	out.mu.Lock()
 	for i := range pieces {
 		p := &pieces[i]
+		n += p.Count
+		if p.Redelivered {
+			again += p.Count
+		}
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
 		c.delivered += uint64(p.Count)
@@ -80,6 +84,7 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 	}
 	out.unlockAndWrite()
 	d.mu.Unlock()
+	d.c.srv.stats.delivered(n, again, c.NoAck)
 }
 
 // Cancelled implements queue.Receiver.
@@ -106,6 +111,10 @@ type deliveries struct {
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
 	tally     deliverTally
+	ended     bool // no consumer comes back any more
+
+	closing   chan struct{}  // closed when ended
+	returning sync.WaitGroup // consumers that come back; added to under mu while not ended
 
 	// The channel's owner:
 	prefetch int // of consumers to come; it is changed under mu
@@ -116,7 +125,7 @@ type deliveries struct {
 }
 
 func newDeliveries(c *conn, ch *channel) *deliveries {
-	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer)}
+	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer), closing: make(chan struct{})}
 }
 
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
@@ -153,7 +162,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 		d.mu.Lock()
 		delete(d.consumers, tag)
 		d.mu.Unlock()
-		return "", cluster.QueueError(err, name, d.c.vhost)
+		return "", d.c.access.QueueError(err, name)
 	}
 	d.mu.Lock()
 	d.announce(c)
@@ -206,8 +215,11 @@ func (d *deliveries) cancelled(c *consumer) {
 	if d.consumers[c.Tag] != c {
 		return
 	}
-	delete(d.consumers, c.Tag)
 	d.announce(c) // the queue may be gone before consume has come to that
+	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+		return
+	}
+	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return
 	}
@@ -239,9 +251,10 @@ func (d *deliveries) resume() {
 func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	p, remaining, ok, err := h.Get(noAck)
 	if err != nil {
-		return cluster.QueueError(err, name, d.c.vhost)
+		return d.c.access.QueueError(err, name)
 	}
 	if !ok {
+		d.c.srv.stats.getEmpty.Add(1)
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})
 		return nil
 	}
@@ -249,6 +262,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	if _, err := block.Parse(p.Records, p.Tail, &r); err != nil {
 		return err
 	}
+	d.c.srv.stats.got(noAck, p.Redelivered)
 	if p.Failures > 0 {
 		r.Properties = withDeliveryCount(r.Properties, p.Failures)
 	}
@@ -284,6 +298,11 @@ func (d *deliveries) close() {
 	d.endReplies()
 	d.mu.Lock()
 	d.stopWatch()
+	d.ended = true
+	close(d.closing)
+	d.mu.Unlock()
+	d.returning.Wait()
+	d.mu.Lock()
 	list := make([]*consumer, 0, len(d.consumers))
 	for _, c := range d.consumers {
 		list = append(list, c)

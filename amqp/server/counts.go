@@ -7,7 +7,7 @@ import (
 	"github.com/brokerd/brokerd/amqp/queue"
 )
 
-// Counts are messages since a channel or connection was opened, or the server was started.
+// Counts are messages since a channel or connection was opened.
 type Counts struct {
 	Published    uint64 // by the client
 	Confirmed    uint64 // publishes answered with ack or nack
@@ -30,14 +30,7 @@ func (c *Counts) add(o Counts) {
 	c.Rejected += o.Rejected
 }
 
-// publishTally is what a publisher counts, message by message, for itself alone.
-type publishTally struct {
-	published, returned, dropped uint64
-	gathered                     uint64 // since the last push
-}
-
-// publishFigures are a publisher's figures for those who look. The publisher writes them once in each read chunk, so that counting
-// costs no atomic operation per message.
+// publishFigures are a publisher's figures for those who look. The publisher writes them once in each read chunk.
 type publishFigures struct {
 	published, returned, dropped, sequence, uncommitted atomic.Uint64
 
@@ -45,25 +38,28 @@ type publishFigures struct {
 	confirms atomic.Pointer[confirms]
 }
 
+// add adds what was published since the last report.
+func (f *publishFigures) add(t *tally) {
+	f.published.Add(t.received)
+	if t.returned > 0 {
+		f.returned.Add(t.returned)
+	}
+	if t.dropped > 0 {
+		f.dropped.Add(t.dropped)
+	}
+}
+
 // show is called by the publisher's owner.
 func (f *publishFigures) show(p *publisher) {
-	t := &p.tally
-	if f.published.Load() != t.published {
-		f.published.Store(t.published)
-		f.sequence.Store(p.seq)
-	}
-	if f.returned.Load() != t.returned {
-		f.returned.Store(t.returned)
-	}
-	if f.dropped.Load() != t.dropped {
-		f.dropped.Store(t.dropped)
-	}
 	if f.mode.Load() != int32(p.mode) {
 		f.confirms.Store(p.confirms)
 		f.mode.Store(int32(p.mode))
 	}
-	if p.mode == modeTx {
-		f.uncommitted.Store(t.gathered)
+	switch p.mode {
+	case modeConfirm:
+		f.sequence.Store(p.seq)
+	case modeTx:
+		f.uncommitted.Store(p.gathered)
 	}
 }
 
@@ -137,7 +133,7 @@ func (c *conn) list(ch *channel) {
 // unlist is the counterpart of list; what the channel has counted stays counted for the connection. The lock of a channel's
 // deliveries is never taken while mu is held.
 func (c *conn) unlist(ch *channel) {
-	ch.pub.figures.show(ch.pub)
+	ch.pub.report()
 	final := (&openChannel{del: ch.del, figures: ch.pub.figures}).counts()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -25,6 +25,7 @@ var errGreeted = errors.New("unsupported protocol")
 func (c *conn) finish(err error) {
 	c.stopMonitor()
 	c.logEnd(err)
+	c.reportRead()
 	c.teardown()
 	timeout := c.opts.CloseTimeout
 	if c.heartbeat > 0 {

@@ -222,6 +222,7 @@ func (c *conn) login(version [2]byte) error {
 		if refused, ok := errors.AsType[*refusal](err); ok {
 			return refused
 		}
+		c.srv.stats.loginsRefused.Add(1)
 		c.log.Warn("login refused", "user", user, "mechanism", m.Mechanism, "cause", err)
 		if !c.caps.authenticationFailureClose {
 			return refuse("login refused")
@@ -304,7 +305,6 @@ func (c *conn) openVHost() error {
 		return named(c.internal(err), open.Key())
 	}
 	c.access, c.vhost = access, open.VirtualHost
-	c.srv.begin()
 	c.out.sendMethod(0, &wire.ConnectionOpenOk{})
 	c.log.Debug("connection open", "user", c.user.Name, "vhost", c.vhost, "name", c.name)
 	return nil

@@ -58,21 +58,13 @@ func (s *Server) Publish(ctx context.Context, access Access, user *cluster.User,
 		}
 	}
 	ch.pub.flush()
-	routed = ch.pub.tally.returned == 0
-	s.countInjected(ch.pub.tally)
+	routed = ch.pub.figures.returned.Load() == 0
 	select {
 	case confirmed = <-done:
 		return routed, confirmed, nil
 	case <-ctx.Done():
 		return routed, false, ctx.Err()
 	}
-}
-
-// countInjected counts what Publish does among the messages of the server.
-func (s *Server) countInjected(t publishTally) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.past.add(Counts{Published: t.published, Returned: t.returned, Dropped: t.dropped, Confirmed: t.published})
 }
 
 // nowhere is the socket of a client that is not there.

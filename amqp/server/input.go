@@ -34,6 +34,8 @@ type input struct {
 	r, w   int    // buf[r:w] is unread
 	parked []byte // the unread bytes while buf is nil
 
+	sample sampler // of reads
+
 	need   int    // unread bytes to make room for; set by fill
 	direct []byte // where to read to instead of buf; set by readTo
 	got    int    // bytes that were read to direct
@@ -178,6 +180,7 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.acquire()
 		b = in.free()
 	}
+	begin := in.sample.begin()
 	n, again, err := readRaw(fd, b)
 	if again {
 		in.park()
@@ -191,6 +194,7 @@ func (in *input) tryRead(fd uintptr) bool {
 	}
 	in.sparse = false
 	in.err = err
+	in.sample.end(begin)
 	if n == 0 && err == nil {
 		in.err = io.EOF
 	}

@@ -146,7 +146,6 @@ func (s *Server) take(nc net.Conn, secure *tls.Config) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
-		s.sum(c)
 	})
 }
 

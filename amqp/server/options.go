@@ -22,6 +22,9 @@ type Options struct {
 	// NodeID names this node in the cluster, at most 128 bytes. It is part of the names of reply consumers and of what the firehose
 	// tells. Default: the value of Release.
 	NodeID string
+	// SendReply hands a message for a consumer of direct replies to the node that the consumer's name tells, and says whether that
+	// can be reached. It must not wait, nor keep the slices. nil: there are no other nodes.
+	SendReply func(node, vhost string, name, record, tail []byte) bool
 	// ChannelMax is the number of channels a connection may have open, 1 to 65535. Default: 2047.
 	ChannelMax uint16
 	// FrameMax is the largest frame in bytes, overhead included, at least 4096. Default: 131072.

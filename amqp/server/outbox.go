@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,9 @@ type outbox struct {
 	failOnce  sync.Once
 	broken    atomic.Bool
 	lastNanos atomic.Int64 // end of the last write, Unix nanoseconds
+
+	stats  *stats // nil: nobody counts
+	sample sampler
 
 	// The writer's:
 	taken []segment
@@ -199,13 +203,21 @@ func (o *outbox) unlockAndWrite() {
 
 // write is the writer goroutine.
 func (o *outbox) write() {
+	pprof.SetGoroutineLabels(writerLabels)
 	for o.takeAll() {
 		size := 0
 		for _, s := range o.taken {
 			size += len(s.b)
 		}
 		if !o.broken.Load() {
-			if err := o.writeTaken(); err != nil {
+			begin := o.sample.begin()
+			err := o.writeTaken()
+			o.sample.end(begin)
+			if o.stats != nil {
+				o.stats.bytesWritten.Add(uint64(size))
+				o.stats.writes.Add(1)
+			}
+			if err != nil {
 				o.fault()
 			} else {
 				o.lastNanos.Store(time.Now().UnixNano())

@@ -76,9 +76,8 @@ func TestProxyProtocol(t *testing.T) {
 				c.send(0, &usualTune)
 				c.send(0, &wire.ConnectionOpen{VirtualHost: "/"})
 				expect[*wire.ConnectionOpenOk](c, 0)
-				list := s.Connections()
-				if len(list) != 1 || !strings.HasPrefix(list[0].Peer, test.peer) {
-					t.Errorf("connections %+v, want peer %s", list, test.peer)
+				if d := s.only(); !strings.HasPrefix(d.Peer, test.peer) {
+					t.Errorf("connection %+v, want peer %s", d, test.peer)
 				}
 			})
 		}

@@ -42,7 +42,9 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
-	repeats repeats
+	repeats    repeats
+	unreported tally // of what the server counts
+	active     bool  // counted among the publishers
 
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
@@ -50,8 +52,8 @@ type publisher struct {
 	complete func(*queue.Batch) // of confirms
 	returns  []byte             // basic.return frames that wait for tx.commit
 
-	tally   publishTally // of the owner; figures has what others may see of it
-	figures *publishFigures
+	gathered uint64 // messages since the last push
+	figures  *publishFigures
 }
 
 // routeMemo is what is known about the arguments of the last basic.publish.
@@ -147,7 +149,16 @@ func (p *publisher) accept() error {
 	var x *routing.Exchange
 	if !known {
 		if x = p.vhost.Exchange(r.exchange); x == nil {
-			return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			// Another node may have declared it a moment ago.
+			if err := p.c.access.FindExchange(r.exchange); err != nil {
+				return err
+			}
+			if p.vhost = p.c.access.Routes(); p.vhost != nil {
+				x = p.vhost.Exchange(r.exchange)
+			}
+			if x == nil {
+				return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			}
 		}
 		if x.Internal() {
 			return wire.Errorf(wire.AccessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
@@ -185,17 +196,18 @@ func (p *publisher) accept() error {
 			r.vhost = nil // this route is for this message only
 		}
 	}
-	p.tally.published++
-	p.tally.gathered++
+	p.unreported.received++
+	p.gathered++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
+		p.unreported.routed += uint64(len(r.targets))
 		p.take()
 	case r.parsed.Mandatory:
-		p.tally.returned++
+		p.unreported.returned++
 		p.giveBack()
 	default:
-		p.tally.dropped++
+		p.unreported.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -358,11 +370,43 @@ func (p *publisher) giveBack() {
 	out.unlockAndWrite()
 }
 
+// tally is what was published since the last report, so that counting costs no atomic operation per message.
+type tally struct{ received, routed, dropped, returned uint64 }
+
+// report adds the tally to the server's counters.
+func (p *publisher) report() {
+	t := &p.unreported
+	if t.received == 0 {
+		return
+	}
+	s := &p.c.srv.stats
+	if !p.active {
+		p.active = true
+		s.publishers.Add(1)
+	}
+	s.received.Add(t.received)
+	if p.mode == modeConfirm {
+		s.receivedConfirm.Add(t.received)
+	}
+	if t.routed > 0 {
+		s.routed.Add(t.routed)
+	}
+	if t.dropped > 0 {
+		s.dropped.Add(t.dropped)
+	}
+	if t.returned > 0 {
+		s.returned.Add(t.returned)
+	}
+	p.figures.add(t)
+	*t = tally{}
+}
+
 // flush ends a read chunk: it pushes the pending blocks to their queues, unless they belong to a transaction, and waits while the
 // connection has too much in flight, or while its client does not read what it is owed.
 func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
+	p.report()
 	p.figures.show(p)
 	if p.mode == modeTx {
 		return
@@ -426,7 +470,7 @@ func (p *publisher) empty() {
 	p.pending = p.pending[:0]
 	clear(p.byQueue)
 	p.bytes, p.first = 0, 0
-	p.tally.gathered = 0
+	p.gathered = 0
 	p.epoch++
 }
 
@@ -435,7 +479,7 @@ func (p *publisher) selectConfirm() {
 	if p.mode == modePlain {
 		p.flush()
 		p.mode = modeConfirm
-		p.confirms = &confirms{out: p.c.out, channel: p.ch.id}
+		p.confirms = &confirms{out: p.c.out, channel: p.ch.id, stats: &p.c.srv.stats}
 		p.complete = p.confirms.complete
 	}
 }
@@ -453,6 +497,10 @@ func (p *publisher) drop() {
 
 // abort drops an incomplete message and an uncommitted transaction, and stops the confirms: the channel is closing.
 func (p *publisher) abort() {
+	p.report()
+	if p.active {
+		p.c.srv.stats.publishers.Add(-1)
+	}
 	p.drop()
 	p.release()
 	p.own = nil

@@ -20,6 +20,7 @@ type Server struct {
 	alarm   atomic.Pointer[alarm] // nil: none
 	replies *replies
 	claims  claims
+	stats   stats
 
 	nextID atomic.Uint64
 	open   atomic.Int64  // connections that count against MaxConnections
@@ -29,9 +30,6 @@ type Server struct {
 	listeners  []listener
 	conns      map[*conn]struct{}
 	handshakes int                     // of conns
-	past       Counts                  // of the connections that have ended
-	traffic    [2]uint64               // bytes that those have received and sent
-	begun      uint64                  // connections that were opened
 	ending     map[*conn]chan struct{} // connections that give back what they hold; closed when they have
 	stopping   bool
 	running    sync.WaitGroup // accept loops and connections; added to under mu while not stopping
@@ -50,7 +48,7 @@ func New(o Options, broker Broker, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{}),
-		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID)}, nil
+		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID, opts.SendReply)}, nil
 }
 
 // Shutdown stops accepting, closes all connections with 320 "broker forced connection closure with reason '<reason>'" and waits
@@ -190,13 +188,6 @@ func (s *Server) admit() bool {
 		return false
 	}
 	return true
-}
-
-// begin counts a connection that was opened.
-func (s *Server) begin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begun++
 }
 
 // shook notes that a handshake has ended, well or not.

@@ -70,14 +70,6 @@ type ConsumerStatus struct {
 	Arguments   wire.Table
 }
 
-// Totals are the figures of the whole server.
-type Totals struct {
-	Connections, Channels, Consumers int
-	Opened, Closed                   uint64 // connections since the start
-	Received, Sent                   uint64 // bytes of connections since the start
-	Counts                           Counts // since the start
-}
-
 // traffic remembers the figures of a connection at the last look, to tell rates. It is guarded by conn.mu.
 type traffic struct {
 	at             time.Time
@@ -209,39 +201,14 @@ func (s *Server) ConsumerStatuses(match func(Connection) bool) []ConsumerStatus 
 	return list
 }
 
-// Totals returns the figures of the whole server.
-func (s *Server) Totals() Totals {
-	s.mu.Lock()
-	t := Totals{Opened: s.begun, Received: s.traffic[0], Sent: s.traffic[1], Counts: s.past}
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		if !c.summed {
-			all = append(all, c)
+// Consumers returns the number of consumers, without those that wait for direct replies.
+func (s *Server) Consumers() (n int) {
+	for _, c := range s.openConns() {
+		for _, o := range c.channelsOf() {
+			o.del.mu.Lock()
+			n += len(o.del.consumers)
+			o.del.mu.Unlock()
 		}
 	}
-	s.mu.Unlock()
-	for _, c := range all {
-		if c.ready() {
-			t.Connections++
-			for _, o := range c.channelsOf() {
-				t.Channels++
-				o.del.mu.Lock()
-				t.Consumers += len(o.del.consumers)
-				o.del.mu.Unlock()
-			}
-		}
-		t.Received += c.received.Load()
-		t.Sent += c.out.sent()
-		t.Counts.add(c.counts())
-	}
-	t.Closed = t.Opened - min(t.Opened, uint64(t.Connections))
-	return t
-}
-
-// sum keeps the figures of a connection that has ended. mu is held.
-func (s *Server) sum(c *conn) {
-	c.summed = true
-	s.past.add(c.counts())
-	s.traffic[0] += c.received.Load()
-	s.traffic[1] += c.out.sent()
+	return n
 }

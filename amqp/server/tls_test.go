@@ -69,6 +69,17 @@ func (s *testServer) dialTLS(config *tls.Config) *client {
 	return &client{t: s.t, nc: nc, patience: 5 * time.Second}
 }
 
+// only returns the one connection there is. A client may know that it is open a moment before the server lists it.
+func (s *testServer) only() Connection {
+	s.t.Helper()
+	var list []Connection
+	eventually(s.t, "one connection", func() bool {
+		list = s.Connections()
+		return len(list) == 1
+	})
+	return list[0]
+}
+
 // TestTLS moves messages of all sizes in both directions, in chunks that do not match records.
 func TestTLS(t *testing.T) {
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
@@ -78,9 +89,8 @@ func TestTLS(t *testing.T) {
 			config.MaxVersion = version
 			c := s.dialTLS(config)
 			c.shake(usualTune, allCapabilities)
-			if list := s.Connections(); len(list) != 1 || list[0].TLSVersion != name || list[0].TLSCipher == "" || list[0].Certificate != "" ||
-				list[0].Mechanism != "PLAIN" {
-				t.Errorf("connections: %+v", list)
+			if d := s.only(); d.TLSVersion != name || d.TLSCipher == "" || d.Certificate != "" || d.Mechanism != "PLAIN" {
+				t.Errorf("connection: %+v", d)
 			}
 			c.channel(1)
 			c.send(1, &wire.QueueDeclare{Exclusive: true})
@@ -141,9 +151,8 @@ func TestExternal(t *testing.T) {
 			m, ok, err := ch.Get(q.Name, true)
 			return err == nil && ok && string(m.Body) == "hello"
 		})
-		list := s.Connections()
-		if len(list) != 1 || list[0].User != user || list[0].Mechanism != "EXTERNAL" || list[0].Certificate != "CN="+user {
-			t.Errorf("connections: %+v", list)
+		if d := s.only(); d.User != user || d.Mechanism != "EXTERNAL" || d.Certificate != "CN="+user {
+			t.Errorf("connection: %+v", d)
 		}
 		return nil
 	}

@@ -1,6 +1,10 @@
 package meta
 
-import "strings"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Entities of the replicated state. They are immutable once in the state: a change makes a new value. Arguments are encoded
 // AMQP field tables (without the length prefix), nil for none, kept byte for byte as the client sent them.
@@ -97,11 +101,21 @@ type Owner struct {
 	Incarnation uint64
 }
 
-// NodeRun is what the state knows of a node: its latest run, and whether that is over.
-type NodeRun struct {
-	Name        string
-	Incarnation uint64
-	Ended       bool
+// Node is a node of the cluster: how to reach it, what it can do, and its latest run. A node that was started but never
+// announced by PutNode has only a name and a run.
+type Node struct {
+	Name           string   // the node id: never changes, and is the key
+	DisplayName    string   // what people call it; unique unless empty
+	Address        string   // of its cluster listener, host:port
+	AMQP           []string // addresses of its AMQP listeners
+	Admin          string   // address of its admin listener
+	HTTP           string   // address of its HTTP listener
+	Release        string   // version of the program
+	Protocol       uint32   // greatest version of the protocol between nodes that it speaks
+	CommandVersion uint32   // greatest version of commands that it can apply; 0 if it is not known
+	Draining       bool     // it is to get no new queues and clients
+	Incarnation    uint64   // number of the latest run, from 1; 0: never started
+	Ended          bool     // that run is over
 }
 
 // DestinationKind says what a binding leads to.
@@ -145,3 +159,11 @@ const (
 	HashSHA256   = "rabbit_password_hashing_sha256"
 	HashSHA512   = "rabbit_password_hashing_sha512"
 )
+
+// SameDescription says whether n and o agree in everything that PutNode sets.
+func (n *Node) SameDescription(o *Node) bool {
+	a, b := *n, *o
+	a.Incarnation, a.Ended, a.AMQP = 0, false, nil
+	b.Incarnation, b.Ended, b.AMQP = 0, false, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(n.AMQP, o.AMQP)
+}

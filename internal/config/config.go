@@ -11,6 +11,7 @@ type Config struct {
 	DataDir string // directory of everything that survives a restart
 	Node    Node
 	AMQP    AMQP
+	HTTP    HTTP
 	Store   Store
 	Memory  Memory
 	Queue   Queue
@@ -81,6 +82,11 @@ type TCP struct {
 	KeepAlive time.Duration // 0 switches it off
 }
 
+// HTTP configures the listener for metrics, health and profiles.
+type HTTP struct {
+	Listen string // host:port, "" for none
+}
+
 // SyncMode says when a commit counts as durable.
 type SyncMode string
 
@@ -108,10 +114,30 @@ type Queue struct {
 	ResidentBytes int64 // message memory of one queue before it pages to disk
 }
 
-// Cluster configures the replicated state.
+// Cluster configures the links to other nodes and the replicated state.
 type Cluster struct {
+	Listen        string   // host:port of the listener for other nodes, "" for a node that stays alone
+	Advertise     string   // host:port at which other nodes reach Listen, "" to derive it
+	Join          []string // members of the cluster to join, for a node without metadata
+	Initial       []string // all first members of a new cluster, this node among them
+	Secret        string   // shared by all nodes, "" for none
+	TLS           ClusterTLS
+	LeaderLocator LeaderLocator // where queues go that do not say it
+	NodeTimeout   time.Duration // after which an unreachable node counts as down
 	CommitTimeout time.Duration // how long a topology change may take before the client gets an error
 }
+
+// ClusterTLS names the PEM files for links between nodes; all three are set, or none.
+type ClusterTLS struct{ CA, Cert, Key string }
+
+// LeaderLocator says which node leads a new queue.
+type LeaderLocator string
+
+// The ways to place a queue.
+const (
+	ClientLocal LeaderLocator = "client-local" // the node that the client is connected to
+	Balanced    LeaderLocator = "balanced"     // the node that leads the fewest queues
+)
 
 // Definitions says which definitions the node imports when it starts.
 type Definitions struct {
@@ -167,6 +193,12 @@ func (s Source) String() string {
 	default:
 		return "default"
 	}
+}
+
+// IsDefault says whether nobody has set a key: its value is the default, and comes from there.
+func (c *Config) IsDefault(key string) bool {
+	k := findKey(key)
+	return k != nil && c.Source(key).Origin == FromDefault && k.format(c).String() == k.defaultValue()
 }
 
 // Source returns where the value of a key comes from; the zero Source (default) for an unknown key.

@@ -49,9 +49,12 @@ func TestDefaults(t *testing.T) {
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
 			TLS: TLS{ClientCerts: ClientCertsNone, UserFrom: "cn", MinVersion: "1.2"},
 		},
-		Store:       Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
-		Queue:       Queue{ResidentBytes: 32 * mib},
-		Cluster:     Cluster{CommitTimeout: 5 * time.Second},
+		HTTP:  HTTP{Listen: "127.0.0.1:15672"},
+		Store: Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
+		Queue: Queue{ResidentBytes: 32 * mib},
+		Cluster: Cluster{
+			Listen: "127.0.0.1:7672", LeaderLocator: ClientLocal, NodeTimeout: 5 * time.Second, CommitTimeout: 5 * time.Second,
+		},
 		Log:         Log{Level: slog.LevelInfo, Format: LogText},
 		Shutdown:    Shutdown{Timeout: 10 * time.Second},
 		DefaultUser: "guest", DefaultPass: "guest", DefaultVHost: "/", LoopbackUsers: []string{"guest"},
@@ -328,7 +331,7 @@ func TestResolveMemory(t *testing.T) {
 }
 
 func TestWriteYAMLLoadsAgain(t *testing.T) {
-	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: secret\n",
+	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: hidden\ncluster: {secret: hidden}\n",
 		map[string]string{"BROKERD_DEFAULT_USER": "null"}, "--store-sync", "os", "--data-dir", "a: b # c")
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +340,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err := c.WriteYAML(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "secret") {
+	if strings.Contains(out.String(), "hidden") {
 		t.Errorf("the password is shown:\n%s", out.String())
 	}
 	for _, line := range []string{
@@ -355,7 +358,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
-	want := []Change{{Key: "default_pass"}}
+	want := []Change{{Key: "cluster.secret"}, {Key: "default_pass"}}
 	if got := Diff(c, again); !reflect.DeepEqual(got, want) {
 		t.Errorf("after printing and loading: differences %+v, want %+v", got, want)
 	}

@@ -156,6 +156,43 @@ func addresses(field func(*Config) *[]string) kind {
 	}
 }
 
+// peers is a list of addresses that may be empty.
+func peers(field func(*Config) *[]string) kind {
+	k := addresses(field)
+	k.allowed = "a list of host:port, or an empty list"
+	inner := k.parse
+	k.parse = func(c *Config, v value) error {
+		if len(v.split()) == 0 {
+			*field(c) = nil
+			return nil
+		}
+		return inner(c, v)
+	}
+	return k
+}
+
+// address is one address, or empty for off.
+func address(field func(*Config) *string, off string) kind {
+	return kind{
+		typ:     "text",
+		allowed: "host:port, or empty for " + off,
+		parse: func(c *Config, v value) error {
+			s, err := v.one()
+			if err != nil {
+				return err
+			}
+			if s != "" {
+				if err := checkAddress(s); err != nil {
+					return err
+				}
+			}
+			*field(c) = s
+			return nil
+		},
+		format: func(c *Config) value { return scalar(*field(c)) },
+	}
+}
+
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	var wrong *net.AddrError
@@ -169,19 +206,6 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q has no valid host", address)
 	}
 	return nil
-}
-
-// orNone lets a list be empty, too.
-func orNone(k kind) kind {
-	inner := k.parse
-	k.allowed = "an empty list, or " + k.allowed
-	k.parse = func(c *Config, v value) error {
-		if len(v.split()) == 0 {
-			return nil
-		}
-		return inner(c, v)
-	}
-	return k
 }
 
 // networks is a list of address ranges. An address alone is the range of just that.

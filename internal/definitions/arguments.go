@@ -95,15 +95,30 @@ func appendTable(b []byte, t wire.Table, sorted bool) []byte {
 		t = slices.Clone(t)
 		slices.SortStableFunc(t, func(a, b wire.Field) int { return strings.Compare(a.Name, b.Name) })
 	}
+	t, _ = unrepeated(t)
 	w := startObject(b)
 	for i := range t {
-		if first := slices.IndexFunc(t, func(f wire.Field) bool { return f.Name == t[i].Name }); first < i {
-			continue
-		}
 		w.name(t[i].Name)
 		w.b = appendField(w.b, t[i].Value, sorted)
 	}
 	return w.end()
+}
+
+// unrepeated returns t with the first of the fields of each name, and the name of one that is there several times, empty for none.
+func unrepeated(t wire.Table) (u wire.Table, name string) {
+	if len(t) < 2 {
+		return t, ""
+	}
+	seen := make(map[string]bool, len(t))
+	for i := range t {
+		if seen[t[i].Name] {
+			name = t[i].Name
+			continue
+		}
+		seen[t[i].Name] = true
+		u = append(u, t[i])
+	}
+	return u, name
 }
 
 func appendField(b []byte, v wire.Value, sorted bool) []byte {
@@ -163,19 +178,23 @@ func lossy(content []byte) string {
 	if err != nil {
 		return "damaged arguments are left out"
 	}
-	return lossyTable(t)
-}
-
-func lossyTable(t wire.Table) string {
-	for i := range t {
-		if slices.IndexFunc(t, func(f wire.Field) bool { return f.Name == t[i].Name }) < i {
-			return fmt.Sprintf("the argument %s is there several times, only the first is exported", quote(t[i].Name))
-		}
-		if why := lossyField(t[i].Value); why != "" {
-			return fmt.Sprintf("the argument %s %s", quote(t[i].Name), why)
-		}
+	if name, why := lossyTable(t); why != "" {
+		return "the argument " + quote(name) + " " + why
 	}
 	return ""
+}
+
+// lossyTable returns the first field that JSON changes, and in which way.
+func lossyTable(t wire.Table) (name, why string) {
+	if _, name := unrepeated(t); name != "" {
+		return name, "is there several times, only the first is exported"
+	}
+	for i := range t {
+		if why := lossyField(t[i].Value); why != "" {
+			return t[i].Name, why
+		}
+	}
+	return "", ""
 }
 
 func lossyField(v wire.Value) string {
@@ -193,7 +212,9 @@ func lossyField(v wire.Value) string {
 			return "is no number that JSON knows and becomes null"
 		}
 	case wire.KindTable:
-		return lossyTable(v.Table)
+		if name, why := lossyTable(v.Table); why != "" {
+			return "holds " + quote(name) + ", which " + why
+		}
 	case wire.KindArray:
 		for _, e := range v.Array {
 			if why := lossyField(e); why != "" {

@@ -141,7 +141,7 @@ func (d *Definitions) appendSection(b []byte, k Kind) []byte {
 			b = append(b, ',')
 		}
 		comma = true
-		b = i.appendJSON(append(b, '\n'), d.VHost == "")
+		b = i.appendJSON(append(b, '\n'), d.VHost == "" && !d.detached)
 	}
 	isOperator := func(i item) bool { p, ok := i.(*policy); return ok && p.Operator }
 	for _, i := range d.items[k] {

@@ -2,6 +2,7 @@ package definitions
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/brokerd/brokerd/cluster"
@@ -25,7 +26,33 @@ const (
 // bindings that lead to these and the implicit bindings are left out (SEMANTICS 19.3); internal exchanges are not, for the bindings
 // between exchanges need them. Warnings say which arguments JSON cannot hold as they are.
 func Export(s *meta.State, o ExportOptions) *Definitions {
-	return collect(s, o.VHost, false)
+	d := collect(s, o.VHost, false)
+	d.sortBindings()
+	return d
+}
+
+// sortBindings sorts the bindings by what JSON shows of them, because the state sorts them by the bytes of their arguments. Of those
+// that JSON cannot tell apart, whose arguments differ in the width of a number alone, it leaves one.
+func (d *Definitions) sortBindings() {
+	type keyed struct {
+		id string
+		item
+	}
+	list := make([]keyed, len(d.items[Bindings]))
+	for n, i := range d.items[Bindings] {
+		list[n] = keyed{i.id(), i}
+	}
+	slices.SortStableFunc(list, func(a, b keyed) int { return strings.Compare(a.id, b.id) })
+	sorted := d.items[Bindings][:0]
+	for n, i := range list {
+		if n == 0 || i.id != list[n-1].id {
+			sorted = append(sorted, i.item)
+		} else if len(d.Warnings) < maxProblems {
+			d.Warnings = append(d.Warnings, &Problem{Field: string(Bindings), Value: quote(i.label()),
+				Text: "is there several times with numbers of different widths, which JSON cannot tell apart; one is exported"})
+		}
+	}
+	d.items[Bindings] = sorted
 }
 
 // collect makes definitions of a state; with hidden, of what Export leaves out as well.

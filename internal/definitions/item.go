@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/brokerd/brokerd/amqp/wire"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
@@ -61,7 +60,15 @@ func (o origin) where() place { return o.place }
 
 func pathOf(section Kind, index int) string { return string(section) + "[" + strconv.Itoa(index) + "]" }
 
-func join(parts ...string) string { return strings.Join(parts, "\x00") }
+// join makes one key of several names, which may hold any character.
+func join(parts ...string) string {
+	for i, p := range parts {
+		if strings.Contains(p, "\x00") {
+			parts[i] = strings.ReplaceAll(p, "\x00", "\x00\xff")
+		}
+	}
+	return strings.Join(parts, "\x00")
+}
 
 func quoted(s string) string { return string(appendString(nil, s)) }
 
@@ -233,11 +240,14 @@ type parameter struct {
 }
 
 func (p *parameter) kind() Kind {
-	if p.VHost == "" {
+	if p.global() {
 		return GlobalParameters
 	}
 	return Parameters
 }
+
+// global says that p is in no vhost. One of a file of one vhost need not name that, and is in none until it is put In one.
+func (p *parameter) global() bool { return p.VHost == "" && p.section != Parameters }
 
 func (p *parameter) path() string {
 	if p.section == VHosts {
@@ -252,7 +262,7 @@ func (p *parameter) path() string {
 func (p *parameter) in() string { return p.VHost }
 func (p *parameter) id() string { return join(p.VHost, p.Component, p.Name) }
 func (p *parameter) label() string {
-	if p.VHost == "" {
+	if p.global() {
 		return p.Name
 	}
 	return p.Component + " " + p.Name
@@ -271,16 +281,23 @@ func (p *parameter) isLimits() bool { return p.Component == cluster.VHostLimitsC
 
 func (p *parameter) appendJSON(b []byte, _ bool) []byte {
 	w := startObject(b)
-	if p.VHost == "" {
+	if p.global() {
 		w.text("name", p.Name)
 		w.raw("value", compact(p.Value))
 		return w.end()
 	}
 	w.raw("value", compact(p.Value))
-	w.text("vhost", p.VHost)
+	appendVHost(w, p.VHost)
 	w.text("component", p.Component)
 	w.text("name", p.Name)
 	return w.end()
+}
+
+// appendVHost writes the vhost of a parameter, which RabbitMQ 3 does even in the definitions of one vhost.
+func appendVHost(w *objectWriter, vhost string) {
+	if vhost != "" {
+		w.text("vhost", vhost)
+	}
 }
 
 // operatorPolicy is the component of the parameters that are operator policies.
@@ -332,7 +349,7 @@ func (p *policy) appendJSON(b []byte, withVHost bool) []byte {
 		v.integer("priority", int64(p.Priority))
 		v.text("apply-to", p.applyTo())
 		w.raw("value", v.end())
-		w.text("vhost", p.VHost)
+		appendVHost(w, p.VHost)
 		w.text("component", operatorPolicy)
 		w.text("name", p.Name)
 		return w.end()
@@ -346,151 +363,6 @@ func (p *policy) appendJSON(b []byte, withVHost bool) []byte {
 	w.raw("definition", compact(p.Definition))
 	w.integer("priority", int64(p.Priority))
 	return w.end()
-}
-
-type exchange struct {
-	origin
-	meta.Exchange
-}
-
-func (x *exchange) kind() Kind    { return Exchanges }
-func (x *exchange) path() string  { return pathOf(Exchanges, x.index) }
-func (x *exchange) in() string    { return x.VHost }
-func (x *exchange) id() string    { return join(x.VHost, x.Name) }
-func (x *exchange) label() string { return x.Name }
-func (x *exchange) fields() []Field {
-	return []Field{
-		{"type", quoted(x.Type)},
-		{"durable", strconv.FormatBool(x.Durable)},
-		{"auto_delete", strconv.FormatBool(x.AutoDelete)},
-		{"internal", strconv.FormatBool(x.Internal)},
-		{"arguments", string(argumentsJSON(x.Arguments, true))},
-	}
-}
-
-func (x *exchange) appendJSON(b []byte, withVHost bool) []byte {
-	w := startObject(b)
-	w.text("name", x.Name)
-	if withVHost {
-		w.text("vhost", x.VHost)
-	}
-	w.text("type", x.Type)
-	w.flag("durable", x.Durable)
-	w.flag("auto_delete", x.AutoDelete)
-	w.flag("internal", x.Internal)
-	w.raw("arguments", argumentsJSON(x.Arguments, false))
-	return w.end()
-}
-
-func (x *exchange) spec() *cluster.ExchangeSpec {
-	return &cluster.ExchangeSpec{Name: x.Name, Type: x.Type, Durable: x.Durable, AutoDelete: x.AutoDelete, Internal: x.Internal,
-		Arguments: table(x.Arguments)}
-}
-
-// table decodes arguments that were encoded here.
-func table(content []byte) wire.Table {
-	if len(content) == 0 {
-		return nil
-	}
-	t, err := wire.ParseTable(content)
-	if err != nil {
-		return nil
-	}
-	return t
-}
-
-type queue struct {
-	origin
-	meta.Queue
-}
-
-func (q *queue) kind() Kind    { return Queues }
-func (q *queue) path() string  { return pathOf(Queues, q.index) }
-func (q *queue) in() string    { return q.VHost }
-func (q *queue) id() string    { return join(q.VHost, q.Name) }
-func (q *queue) label() string { return q.Name }
-
-// queueType is the argument that says of which type a queue is; classic stands for none.
-const (
-	queueType = "x-queue-type"
-	classic   = "classic"
-)
-
-func (q *queue) fields() []Field {
-	args := slices.Clone(table(q.Arguments))
-	if v, ok := args.Get(queueType); !ok || v.Str == "" {
-		args = args.Set(queueType, wire.String(classic))
-	}
-	return []Field{
-		{"durable", strconv.FormatBool(q.Durable)},
-		{"auto_delete", strconv.FormatBool(q.AutoDelete)},
-		{"exclusive", strconv.FormatBool(q.Exclusive)},
-		{"arguments", string(appendTable(nil, args, true))},
-	}
-}
-
-func (q *queue) appendJSON(b []byte, withVHost bool) []byte {
-	w := startObject(b)
-	w.text("name", q.Name)
-	if withVHost {
-		w.text("vhost", q.VHost)
-	}
-	w.text("type", q.Type)
-	w.flag("durable", q.Durable)
-	w.flag("auto_delete", q.AutoDelete)
-	w.raw("arguments", argumentsJSON(q.Arguments, false))
-	return w.end()
-}
-
-func (q *queue) spec() *cluster.QueueSpec {
-	return &cluster.QueueSpec{Name: q.Name, Durable: q.Durable, AutoDelete: q.AutoDelete, Arguments: table(q.Arguments)}
-}
-
-type binding struct {
-	origin
-	meta.Binding
-}
-
-func (b *binding) kind() Kind   { return Bindings }
-func (b *binding) path() string { return pathOf(Bindings, b.index) }
-func (b *binding) in() string   { return b.VHost }
-func (b *binding) id() string {
-	return join(b.VHost, b.Source, b.destinationType(), b.Destination, b.RoutingKey, string(argumentsJSON(b.Arguments, true)))
-}
-
-func (b *binding) label() string {
-	s := b.Source + " -> " + b.destinationType() + " " + b.Destination + ", key " + quoted(b.RoutingKey)
-	if len(b.Arguments) > 0 {
-		s += ", arguments " + string(argumentsJSON(b.Arguments, false))
-	}
-	return s
-}
-
-// fields are none: all of a binding is its identity.
-func (b *binding) fields() []Field { return nil }
-
-func (b *binding) destinationType() string {
-	if b.DestinationKind == meta.ToExchange {
-		return "exchange"
-	}
-	return "queue"
-}
-
-func (b *binding) appendJSON(to []byte, withVHost bool) []byte {
-	w := startObject(to)
-	w.text("source", b.Source)
-	if withVHost {
-		w.text("vhost", b.VHost)
-	}
-	w.text("destination", b.Destination)
-	w.text("destination_type", b.destinationType())
-	w.text("routing_key", b.RoutingKey)
-	w.raw("arguments", argumentsJSON(b.Arguments, false))
-	return w.end()
-}
-
-func (b *binding) spec() *cluster.BindingSpec {
-	return &cluster.BindingSpec{Source: b.Source, Destination: b.Destination, RoutingKey: b.RoutingKey, Arguments: table(b.Arguments)}
 }
 
 // same says whether two items of the same id have the same fields.

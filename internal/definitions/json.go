@@ -52,6 +52,21 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
+// find returns the first member whose name is right, of v or within its members; nil if there is none.
+func (v *value) find(right func(name string) bool) *value {
+	for i := range v.members {
+		if right(v.members[i].name) {
+			return &v.members[i].value
+		}
+	}
+	for i := range v.members {
+		if m := v.members[i].value.find(right); m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
 // maxNesting bounds how deep arrays and objects are nested. Field tables may be nested a little deeper (wire.MaxDepth).
 const maxNesting = 100
 

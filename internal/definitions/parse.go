@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
 
@@ -24,8 +25,8 @@ func Parse(data []byte, file string) (*Definitions, error) {
 		return nil, Errors{{Position: Position{File: file}, Text: fmt.Sprintf("%d bytes, want at most %d", len(data), maxFile)}}
 	}
 	p.s = &scanner{src: p.src, data: data}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
-		p.s.pos = 3
+	if bytes.HasPrefix(data, byteOrderMark) {
+		p.s.pos = len(byteOrderMark)
 	}
 	if err := p.file(); err != nil {
 		var problem *Problem
@@ -154,20 +155,34 @@ func (p *parser) shown(v *value) string {
 }
 
 func (p *parser) warn(at int, field, what string) {
-	if len(p.warnings.list) >= maxProblems { // spare the search for the line
-		p.warnings.more++
-		return
-	}
 	p.warnings.add(&Problem{Position: place{p.src, at}.position(), Field: field, Text: what})
 }
 
 // checked adds an item unless a check refused it.
-func (p *parser) checked(i item, err error) {
+func (p *parser) checked(f *fields, i item, err error) {
 	if err == nil {
 		p.d.add(i)
 		return
 	}
-	p.wrong.add(refusal(i.where(), i.path(), err))
+	p.wrong.add(refusal(place{p.src, culprit(f.v, err).at}, i.path(), err))
+}
+
+// culprit returns the value in an item that a check complains about, the item if it cannot be told.
+func culprit(v *value, err error) *value {
+	var argument *cluster.ArgumentError
+	if errors.As(err, &argument) {
+		if m := v.find(func(name string) bool { return name == argument.Field }); m != nil {
+			return m
+		}
+		return v
+	}
+	// AMQP's texts have the names of arguments in quotes.
+	if args := v.get("arguments"); args != nil {
+		if m := args.find(func(name string) bool { return strings.Contains(err.Error(), " arg '"+name+"'") }); m != nil {
+			return m
+		}
+	}
+	return v
 }
 
 // homeless notes whether an item names its vhost, which those of a whole cluster must.

@@ -1,10 +1,13 @@
 package definitions
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -30,6 +33,43 @@ func (p Position) String() string {
 type source struct {
 	name string
 	data []byte
+
+	index sync.Once
+	marks []mark // one for every markEvery bytes, made when the first position is asked for
+}
+
+// mark is the line and column behind some bytes of a source: both count from 1.
+type mark struct{ line, column int }
+
+// markEvery bounds what is read for one position. Exports are often one line of many megabytes.
+const markEvery = 4 << 10
+
+// byteOrderMark may stand at the start of a file. Editors do not show it.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// pass returns the mark behind more bytes. A character counts where it begins.
+func (m mark) pass(data []byte) mark {
+	for _, c := range data {
+		switch {
+		case c == '\n':
+			m = mark{m.line + 1, 1}
+		case utf8.RuneStart(c):
+			m.column++
+		}
+	}
+	return m
+}
+
+func (s *source) makeMarks() {
+	m := mark{1, 1}
+	if bytes.HasPrefix(s.data, byteOrderMark) {
+		m.column--
+	}
+	s.marks = append(s.marks, m)
+	for chunk := range slices.Chunk(s.data, markEvery) {
+		m = m.pass(chunk)
+		s.marks = append(s.marks, m)
+	}
 }
 
 // place is a byte of a source. The zero place is nowhere.
@@ -38,21 +78,16 @@ type place struct {
 	at  int
 }
 
-// position counts lines, which is slow in a large file: it is for what is shown.
 func (p place) position() Position {
 	if p.src == nil {
 		return Position{}
 	}
-	before := p.src.data[:min(p.at, len(p.src.data))]
-	line := 1
-	start := 0
-	for i, c := range before {
-		if c == '\n' {
-			line++
-			start = i + 1
-		}
-	}
-	return Position{File: p.src.name, Line: line, Column: 1 + utf8.RuneCount(before[start:])}
+	s := p.src
+	s.index.Do(s.makeMarks)
+	at := min(p.at, len(s.data))
+	n := at / markEvery
+	m := s.marks[n].pass(s.data[n*markEvery : at])
+	return Position{File: s.name, Line: m.line, Column: m.column}
 }
 
 // Problem is one thing that is wrong with definitions, or that is left out of them.

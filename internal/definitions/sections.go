@@ -52,13 +52,13 @@ func (p *parser) vhost(f *fields) {
 	if f.bad || outer.bad {
 		return
 	}
-	p.checked(v, cluster.CheckVHost(&v.VHost))
+	p.checked(f, v, cluster.CheckVHost(&v.VHost))
 	if !given || len(limits) == 0 {
 		return
 	}
 	l := &parameter{origin: v.origin, section: VHosts, Parameter: meta.Parameter{VHost: v.Name, Component: cluster.VHostLimitsComponent,
 		Name: cluster.VHostLimitsName, Value: appendLimits(nil, limits)}}
-	p.checked(l, cluster.CheckParameter(&l.Parameter))
+	p.checked(f, l, cluster.CheckParameter(&l.Parameter))
 }
 
 // vhostProperties takes the properties that stand in f.
@@ -150,14 +150,14 @@ func (p *parser) user(f *fields) {
 		}
 	}
 	err = cluster.CheckUser(u.Name, u.secret(), u.Tags)
-	p.checked(u, errors.Join(err, cluster.CheckUserLimits(u.limits)))
+	p.checked(f, u, errors.Join(err, cluster.CheckUserLimits(u.limits)))
 }
 
 func (p *parser) permission(f *fields) {
 	r := &permission{origin: f.origin(), Permission: meta.Permission{User: f.text("user"), VHost: f.text("vhost"),
 		Configure: f.text("configure"), Write: f.text("write"), Read: f.text("read")}}
 	if !f.bad {
-		p.checked(r, cluster.CheckPermission(&r.Permission))
+		p.checked(f, r, cluster.CheckPermission(&r.Permission))
 	}
 }
 
@@ -165,7 +165,7 @@ func (p *parser) topicPermission(f *fields) {
 	r := &topicPermission{origin: f.origin(), TopicPermission: meta.TopicPermission{User: f.text("user"), VHost: f.text("vhost"),
 		Exchange: f.text("exchange"), Write: f.text("write"), Read: f.text("read")}}
 	if !f.bad {
-		p.checked(r, cluster.CheckTopicPermission(&r.TopicPermission))
+		p.checked(f, r, cluster.CheckTopicPermission(&r.TopicPermission))
 	}
 }
 
@@ -183,7 +183,7 @@ func (p *parser) parameter(f *fields) {
 	if f.bad {
 		return
 	}
-	// A vhost in a file of one vhost is that of the export; RabbitMQ writes it there, too, so it says nothing about the file.
+	// RabbitMQ 3 writes the vhost of parameters and policies into the definitions of one vhost as well, so it tells nothing.
 	if !given {
 		p.without = append(p.without, r)
 	}
@@ -192,7 +192,7 @@ func (p *parser) parameter(f *fields) {
 		checked.VHost = "/" // global ones have no component
 	}
 	if err := cluster.CheckParameter(&checked); err != nil {
-		p.checked(r, err)
+		p.checked(f, r, err)
 		return
 	}
 	p.d.items[Parameters] = append(p.d.items[Parameters], r)
@@ -217,7 +217,7 @@ func (p *parser) operatorPolicy(f *fields, v *value, vhost, name string, given b
 	if !given {
 		p.without = append(p.without, r)
 	}
-	p.checked(r, cluster.CheckPolicy(&r.Policy))
+	p.checked(f, r, cluster.CheckPolicy(&r.Policy))
 }
 
 func (p *parser) globalParameter(f *fields) {
@@ -226,7 +226,7 @@ func (p *parser) globalParameter(f *fields) {
 	if f.bad || strings.HasPrefix(r.Name, internalPrefix) { // the other cluster's own, such as its id
 		return
 	}
-	p.checked(r, cluster.CheckParameter(&r.Parameter))
+	p.checked(f, r, cluster.CheckParameter(&r.Parameter))
 }
 
 func (p *parser) policy(f *fields) {
@@ -237,8 +237,10 @@ func (p *parser) policy(f *fields) {
 	if f.bad {
 		return
 	}
-	p.homeless(r, given)
-	p.checked(r, cluster.CheckPolicy(&r.Policy))
+	if !given { // as for parameters
+		p.without = append(p.without, r)
+	}
+	p.checked(f, r, cluster.CheckPolicy(&r.Policy))
 }
 
 // policyOf reads what policies and operator policies have in common.
@@ -279,7 +281,7 @@ func (p *parser) exchange(f *fields) {
 		return
 	}
 	p.homeless(x, given)
-	p.checked(x, cluster.CheckExchange(x.VHost, x.spec()))
+	p.checked(f, x, cluster.CheckExchange(x.VHost, x.spec()))
 }
 
 func (p *parser) queue(f *fields) {
@@ -302,7 +304,7 @@ func (p *parser) queue(f *fields) {
 		return
 	}
 	p.homeless(q, given)
-	p.checked(q, cluster.CheckQueue(q.VHost, q.spec()))
+	p.checked(f, q, cluster.CheckQueue(q.VHost, q.spec()))
 }
 
 // typeQueue gives a queue the type that its file says, in the field of RabbitMQ 4 or in its arguments. classic needs no argument.
@@ -356,5 +358,5 @@ func (p *parser) binding(f *fields) {
 		return
 	}
 	p.homeless(b, given)
-	p.checked(b, nil)
+	p.checked(f, b, nil)
 }

@@ -15,7 +15,7 @@ func (n *Node) loadDefinitions(ctx context.Context) error {
 	if path == "" {
 		return nil
 	}
-	fresh := n.fresh()
+	unused := n.unused()
 	loaded, err := definitions.Load(ctx, n.broker, path)
 	if err != nil {
 		return fmt.Errorf("definitions.load: %w", err)
@@ -33,23 +33,27 @@ func (n *Node) loadDefinitions(ctx context.Context) error {
 	c := loaded.Report.Counts
 	n.log.Info("definitions loaded", "path", path, "took", loaded.Report.Took, "created", c.Create, "updated", c.Update,
 		"unchanged", c.Unchanged, "conflicts", c.Conflict)
-	if fresh {
+	if unused {
 		return n.dropDefaultUser(ctx, loaded.Definitions)
 	}
 	return nil
 }
 
-// fresh says whether the cluster was made by this start: this is the first run of its only node.
-func (n *Node) fresh() bool {
-	nodes, first := 0, true
-	for run := range n.broker.State().Nodes() {
-		nodes++
-		first = first && run.Incarnation == 1
+// unused says whether the cluster has nothing but what its first start made. An earlier start may have failed since, for a mistake
+// in these definitions.
+func (n *Node) unused() bool {
+	s := n.broker.State()
+	vhosts, users := 0, 0
+	for range s.VHosts() {
+		vhosts++
 	}
-	return nodes == 1 && first
+	for range s.Users() {
+		users++
+	}
+	return vhosts == 1 && users == 1 && s.User(n.cfg.DefaultUser) != nil && s.NumQueues() == 0 && s.NumBindings() == 0
 }
 
-// dropDefaultUser deletes the default user, whose password everybody knows, if the definitions have another administrator and do
+// dropDefaultUser deletes the default user of a new cluster, whose password everybody knows, if the definitions have another administrator and do
 // not have this user (SEMANTICS 15.6).
 func (n *Node) dropDefaultUser(ctx context.Context, d *definitions.Definitions) error {
 	name := n.cfg.DefaultUser

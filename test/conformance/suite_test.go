@@ -81,7 +81,7 @@ func aim(uri string) error {
 func withNode(dir string, f func() int) (code int, err error) {
 	cfg := config.Default()
 	cfg.DataDir = dir
-	cfg.AMQP.Listen = []string{"127.0.0.1:0"}
+	cfg.AMQP.Listen, cfg.HTTP.Listen = []string{"127.0.0.1:0"}, ""
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	n, err := node.Start(ctx, cfg, slog.New(slog.DiscardHandler))
