@@ -309,11 +309,12 @@ type verb struct {
 	flags                     func(*pflag.FlagSet)
 	run                       func(*call) error
 	complete                  completer
+	columns                   []string // of a list, for the help
 }
 
 // verb makes a command that needs a node.
 func (a *app) verb(v verb) *cobra.Command {
-	cmd := &cobra.Command{Use: v.use, Short: v.short, Long: v.long, Example: indent(v.example), Aliases: v.aliases, Args: v.args,
+	cmd := &cobra.Command{Use: v.use, Short: v.short, Long: v.describe(), Example: indent(v.example), Aliases: v.aliases, Args: v.args,
 		RunE: a.connected(v.run)}
 	if cmd.Args == nil {
 		cmd.Args = noArguments
@@ -328,6 +329,38 @@ func (a *app) verb(v verb) *cobra.Command {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	return cmd
+}
+
+// describe is the long help: what the command does, and the columns of its list.
+func (v verb) describe() string {
+	if len(v.columns) == 0 {
+		return v.long
+	}
+	long := v.long
+	if long == "" {
+		long = v.short
+	}
+	return long + "\n\nColumns: " + wrap(strings.Join(v.columns, ", "), 120)
+}
+
+// wrap breaks a text at spaces into lines of at most width characters.
+func wrap(s string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(s) {
+		if i > 0 {
+			if column += 1 + len(word); column > width {
+				b.WriteByte('\n')
+				column = len(word)
+			} else {
+				b.WriteByte(' ')
+			}
+		} else {
+			column = len("Columns: ") + len(word)
+		}
+		b.WriteString(word)
+	}
+	return b.String()
 }
 
 // noun makes a command that has others.

@@ -47,6 +47,7 @@ func (c *call) bindingPages(request *adminv1.ListBindingsRequest) fetcher[*admin
 func (a *app) bindingsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List bindings",
+		columns: bindingColumns.Names(),
 		example: "brokerctl bindings list\nbrokerctl bindings list --source events --output json",
 		flags: func(fs *pflag.FlagSet) {
 			everyVHost(fs)

@@ -54,6 +54,7 @@ func (c *call) channelPages(request *adminv1.ListChannelsRequest) fetcher[*admin
 func (a *app) channelsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List channels of all virtual hosts, or of one with --vhost",
+		columns: channelColumns.Names(),
 		example: "brokerctl channels list\nbrokerctl channels list --of-user guest --output json",
 		flags: func(fs *pflag.FlagSet) {
 			filterFlags(fs, "connection")

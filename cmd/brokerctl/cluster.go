@@ -168,6 +168,7 @@ var moveColumns = output.Columns[*adminv1.RebalanceQueuesResponse]{
 func (a *app) clusterRebalance() *cobra.Command {
 	return a.verb(verb{
 		use: "rebalance", short: "Spread the leaders of the queues over the nodes",
+		columns: moveColumns.Names(),
 		long: "rebalance moves queues one at a time, the shortest first, until all nodes lead about as many. It prints a line for each. Only\n" +
 			"the queues of --vhost move if that is given. The exit code is 75 if a queue could not be moved.",
 		example: "brokerctl cluster rebalance --dry-run\nbrokerctl cluster rebalance --regex '^orders' --vhost /",

@@ -71,6 +71,7 @@ func hidden(secret string) string {
 func (a *app) configList() *cobra.Command {
 	return a.local(verb{
 		use: "list", aliases: []string{"ls"}, short: "List the contexts",
+		columns: contextColumns.Names(),
 		example: "brokerctl config list\nbrokerctl config list --output json",
 		run: func(c *call) error {
 			config, err := ctl.LoadConfig(c.configFile())

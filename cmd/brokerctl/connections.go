@@ -72,6 +72,7 @@ func (c *call) connectionPages(request *adminv1.ListConnectionsRequest) fetcher[
 func (a *app) connectionsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List connections of all virtual hosts, or of one with --vhost",
+		columns: connectionColumns.Names(),
 		example: "brokerctl connections list\nbrokerctl connections list --of-user guest --columns name,user,state,connected",
 		flags: func(fs *pflag.FlagSet) {
 			filterFlags(fs, "name")

@@ -43,6 +43,7 @@ func (c *call) consumerPages(request *adminv1.ListConsumersRequest) fetcher[*adm
 func (a *app) consumersList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List consumers",
+		columns: consumerColumns.Names(),
 		example: "brokerctl consumers list\nbrokerctl consumers list --queue orders --output json",
 		flags: func(fs *pflag.FlagSet) {
 			everyVHost(fs)

@@ -212,6 +212,7 @@ func (c *call) diffDefinitions(name string, data []byte, prune bool) (*adminv1.D
 func (a *app) definitionsDiff() *cobra.Command {
 	return a.verb(verb{
 		use: "diff FILE", short: "Tell what would have to change to match a file",
+		columns: stepColumns.Names(),
 		long:    "diff compares the cluster with a file. The exit code is 1 if there is a difference.",
 		example: "brokerctl definitions diff definitions.json\nbrokerctl definitions diff --file definitions.json --prune --output json",
 		args:    atMost(1, "one file"),

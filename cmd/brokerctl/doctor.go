@@ -28,6 +28,7 @@ var findingColumns = output.Columns[*adminv1.Finding]{
 func (a *app) doctorCommand() *cobra.Command {
 	return a.single(verb{
 		use: "doctor [CHECK...]", short: "Look for trouble in the cluster and in how it is used",
+		columns: findingColumns.Names(),
 		long: "doctor prints what it finds, the figures that show it and what to do. The exit code is 1 if something critical is among it,\n" +
 			"and 75 if a node did not answer.",
 		example: "brokerctl doctor\nbrokerctl doctor --severity warning --output json",

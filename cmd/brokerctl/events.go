@@ -24,6 +24,7 @@ func (c *call) watches() adminv1.WatchServiceClient { return adminv1.NewWatchSer
 func (a *app) eventsCommand() *cobra.Command {
 	return a.single(verb{
 		use: "events [PATTERN...]", short: "Watch what happens: queues declared, connections closed and so on",
+		columns: eventColumns.Names(),
 		long: "events prints what happens on all nodes, in all virtual hosts or in that of --vhost. Patterns are as of a topic exchange:\n" +
 			"queue.* or #.deleted.",
 		example: "brokerctl events --for 100ms\nbrokerctl events 'queue.*' 'user.#' --for 100ms --output json",
@@ -57,6 +58,7 @@ var logColumns = output.Columns[*adminv1.WatchLogsResponse]{
 func (a *app) logsCommand() *cobra.Command {
 	return a.single(verb{
 		use: "logs", short: "Show the last lines of the logs, and follow them",
+		columns: logColumns.Names(),
 		example: "brokerctl logs --tail 20\nbrokerctl logs --level warn --follow --for 100ms",
 		flags: func(fs *pflag.FlagSet) {
 			fs.Uint64("tail", 50, "lines of the past, at most 1000")

@@ -45,6 +45,7 @@ func (c *call) exchangePages(request *adminv1.ListExchangesRequest) fetcher[*adm
 func (a *app) exchangesList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List exchanges",
+		columns: exchangeColumns.Names(),
 		example: "brokerctl exchanges list\nbrokerctl exchanges list --type topic --output csv",
 		flags: func(fs *pflag.FlagSet) {
 			everyVHost(fs)

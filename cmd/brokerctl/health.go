@@ -29,6 +29,7 @@ func (c *call) diagnostics() adminv1.DiagnosticServiceClient {
 func (a *app) healthCommand() *cobra.Command {
 	return a.single(verb{
 		use: "health", short: "Say whether the cluster can serve",
+		columns: healthColumns.Names(),
 		long:    "health checks all nodes, or with --local the one that is asked. The exit code is 69 if a check fails or a node does not answer.",
 		example: "brokerctl health\nbrokerctl health --local --output json",
 		flags:   func(fs *pflag.FlagSet) { fs.Bool("local", false, "only the node that is asked") },

@@ -93,6 +93,7 @@ func chained[T any](first, second fetcher[T]) fetcher[T] {
 func (a *app) limitsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list [vhost|user] [NAME]", aliases: []string{"ls"}, short: "List the limits of virtual hosts and users",
+		columns: limitColumns.Names(),
 		example: "brokerctl limits list\nbrokerctl limits list user app --output json",
 		args:    atMost(2, "a kind and a name"),
 		run: func(c *call) error {

@@ -133,6 +133,7 @@ func (c *call) headers() (map[string]*adminv1.Value, error) {
 func (a *app) queuesPeek() *cobra.Command {
 	return a.verb(verb{
 		use: "peek NAME", short: "Show messages of a queue and leave it exactly as it is",
+		columns: messageColumns.Names(),
 		long: "peek shows ready messages without taking them: order, counts and the redelivered flag stay as they are. A search with a filter\n" +
 			"looks at 10000 messages at most and says where to go on.",
 		example: "brokerctl queues peek orders\n" +
@@ -204,6 +205,7 @@ func (c *call) bounded(flag string, most uint64) (uint32, error) {
 func (a *app) queuesGet() *cobra.Command {
 	return a.verb(verb{
 		use: "get NAME", short: "Take messages from a queue, as basic.get does",
+		columns: messageColumns.Names(),
 		long: "get takes messages from the head. By default it puts them back to their old places, where they count as redelivered; to look\n" +
 			"without a trace use peek. With --ack-mode acknowledge they are gone, with reject they are dead-lettered or gone.",
 		example: "brokerctl queues get orders --count 1\nbrokerctl queues get orders --ack-mode acknowledge --output json",

@@ -39,6 +39,7 @@ func (c *call) nodes() adminv1.NodeServiceClient { return adminv1.NewNodeService
 func (a *app) nodesList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List the nodes that the cluster knows",
+		columns: nodeColumns.Names(),
 		example: "brokerctl nodes list\nbrokerctl nodes list --columns name,state,id",
 		flags:   func(fs *pflag.FlagSet) { filterFlags(fs, "name") },
 		run: func(c *call) error {
@@ -193,6 +194,7 @@ var settingColumns = output.Columns[*adminv1.Setting]{
 func (a *app) nodesEnvironment() *cobra.Command {
 	return a.verb(verb{
 		use: "environment [NODE]", aliases: []string{"env"}, short: "Show the configuration that a node runs with, without secrets",
+		columns: settingColumns.Names(),
 		example: "brokerctl nodes environment --columns key,value",
 		args:    atMost(1, "one node"), complete: completeNodes,
 		flags: func(fs *pflag.FlagSet) { nameFlag(fs, "node") },

@@ -39,6 +39,7 @@ func (c *call) parameterPages(request *adminv1.ListParametersRequest) fetcher[*a
 func (a *app) parametersList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List parameters",
+		columns: parameterColumns.Names(),
 		example: "brokerctl parameters list\nbrokerctl parameters list --global",
 		flags: func(fs *pflag.FlagSet) {
 			everyVHost(fs)

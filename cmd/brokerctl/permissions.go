@@ -67,6 +67,7 @@ func userFlag(fs *pflag.FlagSet) {
 func (a *app) permissionsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list [USER]", aliases: []string{"ls"}, short: "List permissions in all virtual hosts, or in one with --vhost",
+		columns: permissionColumns.Names(),
 		example: "brokerctl permissions list\nbrokerctl permissions list guest --vhost / --output json",
 		args:    atMost(1, "one user"), complete: completeUsers,
 		flags: func(fs *pflag.FlagSet) {
@@ -161,6 +162,7 @@ func (c *call) clearPermission(user string) error {
 func (a *app) topicList() *cobra.Command {
 	return a.verb(verb{
 		use: "list [USER]", aliases: []string{"ls"}, short: "List topic permissions in all virtual hosts, or in one with --vhost",
+		columns: topicPermissionColumns.Names(),
 		example: "brokerctl permissions topic list",
 		args:    atMost(1, "one user"), complete: completeUsers,
 		flags: func(fs *pflag.FlagSet) {

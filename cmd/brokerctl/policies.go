@@ -53,6 +53,7 @@ func operatorFlag(fs *pflag.FlagSet) {
 func (a *app) policiesList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List policies",
+		columns: policyColumns.Names(),
 		example: "brokerctl policies list\nbrokerctl policies list --operator --all-vhosts --output json",
 		flags: func(fs *pflag.FlagSet) {
 			everyVHost(fs)

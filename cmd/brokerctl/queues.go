@@ -61,6 +61,7 @@ func (c *call) queuePages(request *adminv1.ListQueuesRequest) fetcher[*adminv1.Q
 func (a *app) queuesList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List queues with their figures",
+		columns: queueColumns.Names(),
 		example: "brokerctl queues list\n" +
 			"brokerctl queues list --all-vhosts --with-messages --columns vhost,name,messages\n" +
 			"brokerctl queues list --regex '^orders' --output json",

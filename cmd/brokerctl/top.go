@@ -62,6 +62,7 @@ var rateColumns = output.Columns[*adminv1.WatchRatesResponse]{
 func (a *app) topCommand() *cobra.Command {
 	return a.single(verb{
 		use: "top", short: "Watch rates, nodes and the fullest queues on a live screen",
+		columns: rateColumns.Names(),
 		long: "top draws a screen every second: q quits, s sorts the queues by another column. Without a terminal, or with --output, it prints\n" +
 			"a line for each moment.",
 		example: "brokerctl top --count 1 --interval 100ms\nbrokerctl top --for 300ms --interval 100ms --output json",

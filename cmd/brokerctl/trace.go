@@ -34,6 +34,7 @@ var traceColumns = output.Columns[*adminv1.TraceMessagesResponse]{
 func (a *app) traceCommand() *cobra.Command {
 	return a.single(verb{
 		use: "trace", short: "Follow messages live: publish, route, enqueue, commit, deliver, ack, dead-letter",
+		columns: traceColumns.Names(),
 		long: "trace follows the messages that pass the filter on all nodes, in all virtual hosts or in that of --vhost. It sees what happens\n" +
 			"while it runs. A reader that is too slow is cut off: filter more closely then.",
 		example: "brokerctl trace --exchange events --key '^order\\.' --for 100ms\n" +

@@ -41,6 +41,7 @@ func (c *call) userPages(request *adminv1.ListUsersRequest) fetcher[*adminv1.Use
 func (a *app) usersList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List users",
+		columns: userColumns.Names(),
 		example: "brokerctl users list\nbrokerctl users list --prefix app --output json",
 		flags:   func(fs *pflag.FlagSet) { filterFlags(fs, "name") },
 		run: func(c *call) error {

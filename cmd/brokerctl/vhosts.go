@@ -44,6 +44,7 @@ func (c *call) vhostPages(request *adminv1.ListVHostsRequest) fetcher[*adminv1.V
 func (a *app) vhostsList() *cobra.Command {
 	return a.verb(verb{
 		use: "list", aliases: []string{"ls"}, short: "List virtual hosts",
+		columns: vhostColumns.Names(),
 		example: "brokerctl vhosts list\nbrokerctl vhosts list --columns name,queues,messages",
 		flags:   func(fs *pflag.FlagSet) { filterFlags(fs, "name") },
 		run: func(c *call) error {

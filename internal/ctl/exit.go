@@ -130,7 +130,7 @@ func explainStatus(s *status.Status, target Target) string {
 	text := oneLine(s.Message())
 	switch s.Code() {
 	case codes.Unavailable:
-		return fmt.Sprintf("cannot reach %s: %s; is brokerd running there? (--address, --data-dir)", target, strings.TrimPrefix(text, "connection error: "))
+		return fmt.Sprintf("cannot reach %s: %s; is brokerd running there? (--address, --data-dir)", target, dialText(text))
 	case codes.DeadlineExceeded:
 		return fmt.Sprintf("%s did not answer in time; try again, or allow more with --timeout", target)
 	case codes.Unauthenticated:
@@ -147,6 +147,20 @@ func explainStatus(s *status.Status, target Target) string {
 	}
 	if s.Code() == codes.Internal || s.Code() == codes.Unknown {
 		text = fmt.Sprintf("%s failed: %s; its log says more (brokerctl logs)", target, text)
+	}
+	return text
+}
+
+// dialText takes what matters out of what gRPC says of a connection that failed.
+func dialText(text string) string {
+	const dialing, handshake = "error while dialing: ", "authentication handshake failed: "
+	for _, mark := range []string{dialing, handshake} {
+		if i := strings.Index(strings.ToLower(text), mark); i >= 0 {
+			text = strings.TrimSuffix(text[i+len(mark):], `"`)
+			if mark == handshake {
+				text = "TLS: " + text
+			}
+		}
 	}
 	return text
 }
