@@ -338,7 +338,7 @@ func (v verb) describe() string {
 	}
 	long := v.long
 	if long == "" {
-		long = v.short
+		long = v.short + "."
 	}
 	return long + "\n\nColumns: " + wrap(strings.Join(v.columns, ", "), 120)
 }

@@ -177,9 +177,6 @@ func (a *app) rabbitVHosts() []*cobra.Command {
 	vhost := []string{"VHOST"}
 	tracing := func(on bool) func(*call, []string) error {
 		return func(c *call, _ []string) error {
-			if err := c.say("Tracing of vhost %q: %t ...", c.vhost, on); err != nil {
-				return err
-			}
 			return c.updateVHost(c.vhost, func(v *adminv1.VHost) { v.Tracing = on })
 		}
 	}
@@ -243,14 +240,14 @@ func (a *app) rabbitPoliciesCommands() []*cobra.Command {
 			"Setting operator policy override %q for pattern %q to %q ...", definition, set(true), flags),
 		a.change("clear_operator_policy", "policies delete --operator", "brokerctl clear_operator_policy cap", "Clearing operator policy %q ...", []string{"NAME"},
 			func(c *call, args []string) error { return c.deletePolicy(args[0], true) }),
-		a.change("set_parameter", "parameters set", "", "Setting runtime parameter %q for component %q ...", []string{"COMPONENT", "NAME", "VALUE"},
+		a.change("set_parameter", "parameters set", "brokerctl set_parameter vhost-limits limits '{\"max-queues\": 5000}'", "Setting runtime parameter of component %q: %q ...", []string{"COMPONENT", "NAME", "VALUE"},
 			func(c *call, args []string) error {
 				p := parameter(args, c.vhost)
 				p.Value = args[2]
 				_, err := c.putParameter(p)
 				return err
 			}),
-		a.change("clear_parameter", "parameters delete", "", "Clearing runtime parameter %q for component %q ...", []string{"COMPONENT", "NAME"},
+		a.change("clear_parameter", "parameters delete", "brokerctl clear_parameter vhost-limits limits", "Clearing runtime parameter of component %q: %q ...", []string{"COMPONENT", "NAME"},
 			func(c *call, args []string) error { return c.deleteParameter(parameter(args, c.vhost)) }),
 		a.change("set_global_parameter", "parameters set --global", "brokerctl set_global_parameter cluster_tags '{\"region\": \"eu\"}'",
 			"Setting global runtime parameter %q to %q ...", []string{"NAME", "VALUE"}, func(c *call, args []string) error {
@@ -312,7 +309,7 @@ func (a *app) rabbitQueues() []*cobra.Command {
 				if _, err := c.importDefinitions(shownPath(file), data); err != nil {
 					return err
 				}
-				return c.say("Successfully started definition import. This process is asynchronous and can take some time.")
+				return c.say("Successfully imported the definitions")
 			}}),
 	}
 }
@@ -342,10 +339,9 @@ func (a *app) rabbitConnections() []*cobra.Command {
 	}
 }
 
-// showRabbit prints an object, in a table where rabbitmqctl has its own form.
-func (c *call) showRabbit(o output.Object) error {
+// forPeople prints a table where rabbitmqctl has a form of its own.
+func (c *call) forPeople() {
 	if c.format == output.TSV {
 		c.format = output.Table
 	}
-	return c.show(o)
 }

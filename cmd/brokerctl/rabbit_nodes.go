@@ -34,13 +34,14 @@ func (a *app) rabbitNodes() []*cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showRabbit(clusterObject(s, c.format))
+			c.forPeople()
+			return c.show(clusterObject(s, c.format))
 		}),
-		a.change("join_cluster", "cluster join", "", "Clustering with %s ...", []string{"ADDRESS"}, func(c *call, args []string) error {
+		a.change("join_cluster", "cluster join", "brokerctl join_cluster node1:7672", "Clustering with %s ...", []string{"ADDRESS"}, func(c *call, args []string) error {
 			_, err := c.cluster().JoinCluster(c.long(), &adminv1.JoinClusterRequest{Address: args[0]})
 			return err
 		}),
-		a.change("forget_cluster_node", "cluster remove", "", "Removing node %s from the cluster ...", []string{"NODE"}, func(c *call, args []string) error {
+		a.change("forget_cluster_node", "cluster remove", "brokerctl forget_cluster_node node3", "Removing node %s from the cluster ...", []string{"NODE"}, func(c *call, args []string) error {
 			_, err := c.removeNode(args[0], c.bool("force"))
 			return err
 		}, func(fs *pflag.FlagSet) { fs.Bool("force", false, "although it leads durable queues, which are lost") }),

@@ -44,7 +44,7 @@ const (
 func (s *topScreen) lines(width, height int) []string {
 	m := s.moment
 	if m.rates == nil {
-		return []string{"waiting for the first figures"}
+		return []string{fit("waiting for the first figures", width)}
 	}
 	lines := []string{fit(topTitle(m, topSorts[s.sort].name), width), ""}
 	lines = append(lines, s.nodeLines(width, max(1, height/3))...)
@@ -94,7 +94,7 @@ func (s *topScreen) nodeLines(width, room int) []string {
 func (s *topScreen) queueLines(width, room int) []string {
 	queues := s.moment.queues
 	if len(queues) == 0 {
-		return []string{"no queue holds messages"}
+		return []string{fit("no queue holds messages", width)}
 	}
 	sortQueues(queues, s.sort)
 	name := max(8, width-queueRest)
