@@ -69,6 +69,24 @@ func (a *app) globalFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.config, "config", "", "configuration file ("+shownConfigFile+")")
 }
 
+// persistentFlags gives a command and those below it the flags that are the same everywhere, with what completes their values.
+func (a *app) persistentFlags(cmd *cobra.Command) {
+	a.globalFlags(cmd.PersistentFlags())
+	var formats []cobra.Completion
+	for _, f := range output.Formats {
+		formats = append(formats, string(f))
+	}
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"output":  cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp),
+		"vhost":   a.completion(completeVHosts),
+		"context": a.completeContexts,
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // the flag is added above
+		}
+	}
+}
+
 // shownConfigFile is where the help says that the configuration file is; it does not depend on who asks.
 const shownConfigFile = "~/.config/brokerctl/config.yaml"
 
@@ -324,7 +342,7 @@ func (a *app) verb(v verb) *cobra.Command {
 		v.flags(cmd.Flags())
 	}
 	if v.complete != nil {
-		cmd.ValidArgsFunction = a.completion(v.complete)
+		cmd.ValidArgsFunction = firstArgument(a.completion(v.complete))
 	} else {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
@@ -370,7 +388,7 @@ func (a *app) noun(name, singular, short string, verbs ...*cobra.Command) *cobra
 	if singular != "" {
 		cmd.Aliases = []string{singular}
 	}
-	a.globalFlags(cmd.PersistentFlags())
+	a.persistentFlags(cmd)
 	cmd.AddCommand(verbs...)
 	return cmd
 }
@@ -378,7 +396,7 @@ func (a *app) noun(name, singular, short string, verbs ...*cobra.Command) *cobra
 // single makes a verb a command of its own.
 func (a *app) single(v verb) *cobra.Command {
 	cmd := a.verb(v)
-	a.globalFlags(cmd.PersistentFlags())
+	a.persistentFlags(cmd)
 	return cmd
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	adminv1 "github.com/brokerd/brokerd/proto/admin/v1"
+
+	"github.com/brokerd/brokerd/internal/ctl"
 )
 
 func completionCommand() *cobra.Command {
@@ -53,10 +55,7 @@ const (
 
 // completion makes what cobra calls of a completer. What goes wrong completes nothing.
 func (a *app) completion(complete completer) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		a.timeout = duration(completionTimeout)
 		var names []string
 		_ = a.connected(func(c *call) error {
@@ -66,6 +65,25 @@ func (a *app) completion(complete completer) cobra.CompletionFunc {
 		})(cmd, nil)
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// firstArgument completes the first argument only.
+func firstArgument(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(cmd, args, prefix)
+	}
+}
+
+// completeContexts completes the names of contexts.
+func (a *app) completeContexts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	config, err := ctl.LoadConfig(a.configFile())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return config.Names(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func completeQueues(c *call, prefix string) ([]string, error) {

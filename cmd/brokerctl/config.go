@@ -25,13 +25,7 @@ func (a *app) local(v verb) *cobra.Command {
 		}
 		return v.run(&call{app: a, cmd: cmd, ctx: cmd.Context(), args: args, out: cmd.OutOrStdout(), format: output.Format(a.output)})
 	}
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		config, err := ctl.LoadConfig(a.configFile())
-		if err != nil || len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return config.Names(), cobra.ShellCompDirectiveNoFileComp
-	}
+	cmd.ValidArgsFunction = firstArgument(a.completeContexts)
 	return cmd
 }
 

@@ -115,7 +115,7 @@ func rootCommand() *cobra.Command {
 	)
 	// They are flags of the root only so that they may stand before the command; each command has its own to read them.
 	a.globalFlags(root.Flags())
-	rabbitFlags(root.Flags())
+	a.rabbitFlags(root.Flags())
 	add := func(group string, commands ...*cobra.Command) {
 		for _, cmd := range commands {
 			cmd.GroupID = group

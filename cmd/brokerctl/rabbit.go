@@ -11,13 +11,14 @@ import (
 )
 
 // rabbitFlags adds the flags of rabbitmqctl that the others do not have.
-func rabbitFlags(fs *pflag.FlagSet) {
+func (a *app) rabbitFlags(fs *pflag.FlagSet) {
 	fs.StringP("node", "n", "", "accepted and ignored: --address or --data-dir say which node")
 	fs.BoolP("quiet", "q", false, "print no messages beside the result")
 	fs.BoolP("silent", "s", false, "print neither messages nor names of columns")
 	fs.Bool("no-table-headers", false, "print no names of columns")
 	fs.String("formatter", "", "table (tab-separated), json, csv or pretty_table")
-	for _, name := range []string{"node", "quiet", "silent", "no-table-headers", "formatter"} {
+	fs.VarP(&a.timeout, "seconds", "t", "as --timeout")
+	for _, name := range []string{"node", "quiet", "silent", "no-table-headers", "formatter", "seconds"} {
 		fs.Lookup(name).Hidden = true
 	}
 }
@@ -32,7 +33,7 @@ type rabbitVerb struct {
 
 func (a *app) rabbit(v rabbitVerb) *cobra.Command {
 	cmd := a.single(verb{use: v.use, short: v.short, example: v.example, args: v.args, flags: func(fs *pflag.FlagSet) {
-		rabbitFlags(fs)
+		a.rabbitFlags(fs)
 		for _, name := range []string{"quiet", "silent", "no-table-headers", "formatter"} {
 			fs.Lookup(name).Hidden = false
 		}
