@@ -18,8 +18,8 @@ func (a *app) definitionsCommand() *cobra.Command {
 		a.definitionsExport(), a.definitionsImport(), a.definitionsDiff(), a.definitionsApply())
 }
 
-// maxDefinitions bounds the size of a file of definitions in bytes.
-const maxDefinitions = 256 << 20
+// maxDefinitions bounds the size of a file of definitions in bytes: a node takes requests of 64 MiB.
+const maxDefinitions = 64<<20 - 64<<10
 
 func (c *call) definitions() adminv1.DefinitionServiceClient {
 	return adminv1.NewDefinitionServiceClient(c.conn)

@@ -99,7 +99,7 @@ func (c *call) printFindings(w io.Writer, found *adminv1.DiagnoseResponse) error
 			fmt.Fprintf(&b, "          remedy:   %s\n", output.Clean(f.GetRemedy()))
 		}
 	}
-	fmt.Fprintf(&b, "%d findings of %d checks\n", found.GetTotalSize(), len(found.GetChecks()))
+	fmt.Fprintf(&b, "%d checks, findings: %d\n", len(found.GetChecks()), found.GetTotalSize())
 	_, err := io.WriteString(w, b.String())
 	return writeProblem(err)
 }

@@ -255,8 +255,8 @@ func (a *app) queuesGet() *cobra.Command {
 const propertyNames = "content_type, content_encoding, delivery_mode, priority, correlation_id, reply_to, expiration, message_id, " +
 	"timestamp, type, user_id or app_id"
 
-// maxBody bounds what is read from a file or standard input: the largest that any node may allow.
-const maxBody = 512 << 20
+// maxBody bounds what is read from a file or standard input: a node takes requests of 64 MiB.
+const maxBody = 64<<20 - 64<<10
 
 func (a *app) queuesPublish() *cobra.Command {
 	return a.verb(verb{

@@ -76,7 +76,7 @@ func (a *app) rabbitUsers() []*cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := c.say("Adding user %q ...", name); err != nil {
+				if err := c.say("Adding user \"%s\" ...", name); err != nil {
 					return err
 				}
 				s, err := password(secret)
@@ -95,7 +95,7 @@ func (a *app) rabbitUsers() []*cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := c.say("Changing password for user %q ...", name); err != nil {
+				if err := c.say("Changing password for user \"%s\" ...", name); err != nil {
 					return err
 				}
 				s, err := password(secret)
@@ -111,38 +111,38 @@ func (a *app) rabbitUsers() []*cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := c.say("Authenticating user %q ...", name); err != nil {
+				if err := c.say("Authenticating user \"%s\" ...", name); err != nil {
 					return err
 				}
 				valid, err := c.checkPassword(name, secret)
 				if err == nil && !valid {
-					return ctl.Problemf(ctl.ExitPermission, "failed to authenticate user %q", name)
+					return ctl.Problemf(ctl.ExitPermission, "failed to authenticate user \"%s\"", name)
 				}
 				if err != nil {
 					return err
 				}
 				return c.say("Success")
 			}}),
-		a.change("delete_user", "users delete", "brokerctl delete_user app", "Deleting user %q ...", user,
+		a.change("delete_user", "users delete", "brokerctl delete_user app", "Deleting user \"%s\" ...", user,
 			func(c *call, args []string) error { return c.deleteUser(args[0]) }),
 		a.rabbit(rabbitVerb{use: "set_user_tags USER [TAG...]", short: "users set-tags", example: "brokerctl set_user_tags app monitoring", args: cobra.ArbitraryArgs,
 			run: func(c *call) error {
 				if len(c.args) == 0 {
 					return usagef("%s needs USER [TAG...]", c.cmd.CommandPath())
 				}
-				if err := c.say("Setting tags for user %q to [%s] ...", c.args[0], strings.Join(c.args[1:], ", ")); err != nil {
+				if err := c.say("Setting tags for user \"%s\" to [%s] ...", c.args[0], strings.Join(c.args[1:], ", ")); err != nil {
 					return err
 				}
 				return c.setTags(c.args[0], c.args[1:])
 			}}),
-		a.change("set_permissions", "permissions set", "brokerctl set_permissions -p / app '^app' '.*' '.*'", "Setting permissions for user %q ...",
+		a.change("set_permissions", "permissions set", "brokerctl set_permissions -p / app '^app' '.*' '.*'", "Setting permissions for user \"%s\" ...",
 			[]string{"USER", "CONFIGURE", "WRITE", "READ"}, func(c *call, args []string) error {
 				return c.setPermission(&adminv1.Permission{User: args[0], Vhost: c.vhost, Configure: args[1], Write: args[2], Read: args[3]})
 			}),
-		a.change("clear_permissions", "permissions clear", "brokerctl clear_permissions -p / app", "Clearing permissions for user %q ...", user,
+		a.change("clear_permissions", "permissions clear", "brokerctl clear_permissions -p / app", "Clearing permissions for user \"%s\" ...", user,
 			func(c *call, args []string) error { return c.clearPermission(args[0]) }),
 		a.change("set_topic_permissions", "permissions topic set", "brokerctl set_topic_permissions app events '^app' '.*'",
-			"Setting topic permissions for user %q on exchange %q ...", []string{"USER", "EXCHANGE", "WRITE", "READ"}, func(c *call, args []string) error {
+			"Setting topic permissions for user \"%s\" on exchange \"%s\" ...", []string{"USER", "EXCHANGE", "WRITE", "READ"}, func(c *call, args []string) error {
 				return c.setTopicPermission(&adminv1.TopicPermission{User: args[0], Vhost: c.vhost, Exchange: args[1], Write: args[2], Read: args[3]})
 			}),
 		a.rabbit(rabbitVerb{use: "clear_topic_permissions USER [EXCHANGE]", short: "permissions topic clear", example: "brokerctl clear_topic_permissions app", args: cobra.ArbitraryArgs,
@@ -150,12 +150,12 @@ func (a *app) rabbitUsers() []*cobra.Command {
 				if n := len(c.args); n != 1 && n != 2 {
 					return usagef("%s needs USER [EXCHANGE]", c.cmd.CommandPath())
 				}
-				if err := c.say("Clearing topic permissions for user %q in vhost %q ...", c.args[0], c.vhost); err != nil {
+				if err := c.say("Clearing topic permissions for user \"%s\" in vhost \"%s\" ...", c.args[0], c.vhost); err != nil {
 					return err
 				}
 				return c.clearTopicPermission(c.args[0], strings.Join(c.args[1:], ""))
 			}}),
-		a.change("set_user_limits", "limits set user", "brokerctl set_user_limits app '{\"max-channels\": 100}'", "Setting user limits for user %q ...",
+		a.change("set_user_limits", "limits set user", "brokerctl set_user_limits app '{\"max-channels\": 100}'", "Setting user limits for user \"%s\" ...",
 			[]string{"USER", "DEFINITION"}, func(c *call, args []string) error {
 				limits, err := rabbitLimits(args[1])
 				if err != nil {
@@ -163,7 +163,7 @@ func (a *app) rabbitUsers() []*cobra.Command {
 				}
 				return c.setLimits(kindUser, args[0], limits)
 			}),
-		a.change("clear_user_limits", "limits clear user, or one limit", "brokerctl clear_user_limits app all", "Clearing limits for user %q ...",
+		a.change("clear_user_limits", "limits clear user, or one limit", "brokerctl clear_user_limits app all", "Clearing limits for user \"%s\" ...",
 			[]string{"USER", "LIMIT"}, func(c *call, args []string) error {
 				if args[1] == "all" {
 					return c.clearLimits(kindUser, args[0])
@@ -186,7 +186,7 @@ func (a *app) rabbitVHosts() []*cobra.Command {
 		}
 	}
 	return []*cobra.Command{
-		a.change("add_vhost", "vhosts create", "brokerctl add_vhost staging --description tests", "Adding vhost %q ...", vhost, func(c *call, args []string) error {
+		a.change("add_vhost", "vhosts create", "brokerctl add_vhost staging --description tests", "Adding vhost \"%s\" ...", vhost, func(c *call, args []string) error {
 			v := &adminv1.VHost{Name: args[0]}
 			c.changeVHost(v)
 			return c.putVHost(v, adminv1.PutMode_PUT_MODE_CREATE)
@@ -195,7 +195,7 @@ func (a *app) rabbitVHosts() []*cobra.Command {
 			fs.StringSlice("tags", nil, "words to sort virtual hosts by (a,b,c)")
 			fs.String("default-queue-type", "", "type of queues that are declared without one")
 		}),
-		a.change("delete_vhost", "vhosts delete", "brokerctl delete_vhost old", "Deleting vhost %q ...", vhost,
+		a.change("delete_vhost", "vhosts delete", "brokerctl delete_vhost old", "Deleting vhost \"%s\" ...", vhost,
 			func(c *call, args []string) error { return c.deleteVHost(args[0]) }),
 		a.change("set_vhost_limits", "limits set vhost", "brokerctl set_vhost_limits -p / '{\"max-queues\": 10000}'", "Setting vhost limits ...",
 			[]string{"DEFINITION"}, func(c *call, args []string) error {
@@ -209,8 +209,8 @@ func (a *app) rabbitVHosts() []*cobra.Command {
 			func(c *call, _ []string) error { return c.clearLimits(kindVHost, c.vhost) }),
 		a.change("trace_on", "vhosts set --tracing", "brokerctl trace_on -p /", "Starting tracing ...", nil, tracing(true)),
 		a.change("trace_off", "vhosts set --tracing=false", "brokerctl trace_off -p /", "Stopping tracing ...", nil, tracing(false)),
-		a.change("enable_vhost_deletion_protection", "vhosts set --protected", "brokerctl enable_vhost_deletion_protection old", "Protecting vhost %q ...", vhost, protection(true)),
-		a.change("disable_vhost_deletion_protection", "vhosts set --protected=false", "brokerctl disable_vhost_deletion_protection old", "No longer protecting vhost %q ...", vhost, protection(false)),
+		a.change("enable_vhost_deletion_protection", "vhosts set --protected", "brokerctl enable_vhost_deletion_protection old", "Protecting vhost \"%s\" ...", vhost, protection(true)),
+		a.change("disable_vhost_deletion_protection", "vhosts set --protected=false", "brokerctl disable_vhost_deletion_protection old", "No longer protecting vhost \"%s\" ...", vhost, protection(false)),
 	}
 }
 
@@ -233,29 +233,29 @@ func (a *app) rabbitPoliciesCommands() []*cobra.Command {
 	}
 	return []*cobra.Command{
 		a.change("set_policy", "policies set", "brokerctl set_policy --apply-to queues limits '^orders' '{\"max-length\": 1000}'",
-			"Setting policy %q for pattern %q to %q ...", definition, set(false), flags),
-		a.change("clear_policy", "policies delete", "brokerctl clear_policy limits", "Clearing policy %q ...", []string{"NAME"},
+			"Setting policy \"%s\" for pattern \"%s\" to \"%s\" ...", definition, set(false), flags),
+		a.change("clear_policy", "policies delete", "brokerctl clear_policy limits", "Clearing policy \"%s\" ...", []string{"NAME"},
 			func(c *call, args []string) error { return c.deletePolicy(args[0], false) }),
 		a.change("set_operator_policy", "policies set --operator", "brokerctl set_operator_policy --apply-to queues cap '.*' '{\"max-length\": 1000000}'",
-			"Setting operator policy override %q for pattern %q to %q ...", definition, set(true), flags),
-		a.change("clear_operator_policy", "policies delete --operator", "brokerctl clear_operator_policy cap", "Clearing operator policy %q ...", []string{"NAME"},
+			"Setting operator policy override \"%s\" for pattern \"%s\" to \"%s\" ...", definition, set(true), flags),
+		a.change("clear_operator_policy", "policies delete --operator", "brokerctl clear_operator_policy cap", "Clearing operator policy \"%s\" ...", []string{"NAME"},
 			func(c *call, args []string) error { return c.deletePolicy(args[0], true) }),
-		a.change("set_parameter", "parameters set", "brokerctl set_parameter vhost-limits limits '{\"max-queues\": 5000}'", "Setting runtime parameter of component %q: %q ...", []string{"COMPONENT", "NAME", "VALUE"},
+		a.change("set_parameter", "parameters set", "brokerctl set_parameter vhost-limits limits '{\"max-queues\": 5000}'", "Setting runtime parameter of component \"%s\": \"%s\" ...", []string{"COMPONENT", "NAME", "VALUE"},
 			func(c *call, args []string) error {
 				p := parameter(args, c.vhost)
 				p.Value = args[2]
 				_, err := c.putParameter(p)
 				return err
 			}),
-		a.change("clear_parameter", "parameters delete", "brokerctl clear_parameter vhost-limits limits", "Clearing runtime parameter of component %q: %q ...", []string{"COMPONENT", "NAME"},
+		a.change("clear_parameter", "parameters delete", "brokerctl clear_parameter vhost-limits limits", "Clearing runtime parameter of component \"%s\": \"%s\" ...", []string{"COMPONENT", "NAME"},
 			func(c *call, args []string) error { return c.deleteParameter(parameter(args, c.vhost)) }),
 		a.change("set_global_parameter", "parameters set --global", "brokerctl set_global_parameter cluster_tags '{\"region\": \"eu\"}'",
-			"Setting global runtime parameter %q to %q ...", []string{"NAME", "VALUE"}, func(c *call, args []string) error {
+			"Setting global runtime parameter \"%s\" to \"%s\" ...", []string{"NAME", "VALUE"}, func(c *call, args []string) error {
 				_, err := c.putParameter(&adminv1.Parameter{Name: args[0], Value: args[1]})
 				return err
 			}),
 		a.change("clear_global_parameter", "parameters delete --global", "brokerctl clear_global_parameter cluster_tags",
-			"Clearing global runtime parameter %q ...", []string{"NAME"}, func(c *call, args []string) error {
+			"Clearing global runtime parameter \"%s\" ...", []string{"NAME"}, func(c *call, args []string) error {
 				return c.deleteParameter(&adminv1.Parameter{Name: args[0]})
 			}),
 	}
@@ -264,11 +264,11 @@ func (a *app) rabbitPoliciesCommands() []*cobra.Command {
 func (a *app) rabbitQueues() []*cobra.Command {
 	queue := []string{"QUEUE"}
 	return []*cobra.Command{
-		a.change("purge_queue", "queues purge", "brokerctl purge_queue orders", "Purging queue %q ...", queue, func(c *call, args []string) error {
+		a.change("purge_queue", "queues purge", "brokerctl purge_queue orders", "Purging queue \"%s\" ...", queue, func(c *call, args []string) error {
 			_, err := c.purgeQueue(args[0])
 			return err
 		}),
-		a.change("delete_queue", "queues delete", "brokerctl delete_queue orders --if-empty", "Deleting queue %q ...", queue, func(c *call, args []string) error {
+		a.change("delete_queue", "queues delete", "brokerctl delete_queue orders --if-empty", "Deleting queue \"%s\" ...", queue, func(c *call, args []string) error {
 			messages, err := c.deleteQueue(args[0], c.bool("if-unused"), c.bool("if-empty"))
 			if err != nil {
 				return err
@@ -288,7 +288,7 @@ func (a *app) rabbitQueues() []*cobra.Command {
 					_, err := c.out.Write(data)
 					return writeProblem(err)
 				}
-				if err := c.say("Exporting definitions in JSON to a file at %q ...", c.args[0]); err != nil {
+				if err := c.say("Exporting definitions in JSON to a file at \"%s\" ...", c.args[0]); err != nil {
 					return err
 				}
 				return ctl.WriteFile(c.args[0], data)
@@ -333,7 +333,7 @@ func (a *app) rabbitConnections() []*cobra.Command {
 				return closeMany(c, &adminv1.CloseConnectionsRequest{Vhost: c.vhost, Reason: args[0]})
 			}, func(fs *pflag.FlagSet) { fs.Bool("global", false, "those of all virtual hosts") }),
 		a.change("close_all_user_connections", "connections close --of-user", "brokerctl close_all_user_connections app maintenance",
-			"Closing connections of user %q, reason: %s...", []string{"USER", "REASON"}, func(c *call, args []string) error {
+			"Closing connections of user \"%s\", reason: %s...", []string{"USER", "REASON"}, func(c *call, args []string) error {
 				return closeMany(c, &adminv1.CloseConnectionsRequest{User: args[0], Reason: args[1]})
 			}),
 	}

@@ -160,7 +160,7 @@ func (a *app) rabbitLists() []*cobra.Command {
 		a.rabbit(rabbitVerb{use: "list_permissions", short: "permissions list", example: "brokerctl list_permissions -p /",
 			run: func(c *call) error {
 				return rabbitList(c, permissionColumns, []string{"user", "configure", "write", "read"},
-					c.permissionPages(&adminv1.ListPermissionsRequest{Vhost: c.vhost}), "Listing permissions for vhost %q ...", c.vhost)
+					c.permissionPages(&adminv1.ListPermissionsRequest{Vhost: c.vhost}), "Listing permissions for vhost \"%s\" ...", c.vhost)
 			}}),
 		a.rabbit(rabbitVerb{use: "list_user_permissions USER", short: "permissions list USER", args: atMost(1, "one user"), example: "brokerctl list_user_permissions guest",
 			run: func(c *call) error {
@@ -170,23 +170,23 @@ func (a *app) rabbitLists() []*cobra.Command {
 				}
 				c.args = nil
 				return rabbitList(c, permissionColumns, []string{"vhost", "configure", "write", "read"},
-					c.permissionPages(&adminv1.ListPermissionsRequest{User: args[0]}), "Listing permissions for user %q ...", args[0])
+					c.permissionPages(&adminv1.ListPermissionsRequest{User: args[0]}), "Listing permissions for user \"%s\" ...", args[0])
 			}}),
 		a.rabbit(rabbitVerb{use: "list_topic_permissions", short: "permissions topic list", example: "brokerctl list_topic_permissions -p /",
 			run: func(c *call) error {
 				return rabbitList(c, topicPermissionColumns, []string{"user", "exchange", "write", "read"},
-					c.topicPermissionPages(&adminv1.ListTopicPermissionsRequest{Vhost: c.vhost}), "Listing topic permissions for vhost %q ...", c.vhost)
+					c.topicPermissionPages(&adminv1.ListTopicPermissionsRequest{Vhost: c.vhost}), "Listing topic permissions for vhost \"%s\" ...", c.vhost)
 			}}),
 		a.rabbit(rabbitVerb{use: "list_policies", short: "policies list --operator=false", example: "brokerctl list_policies -p /",
-			run: func(c *call) error { return c.rabbitPolicies(false, "Listing policies for vhost %q ...") }}),
+			run: func(c *call) error { return c.rabbitPolicies(false, "Listing policies for vhost \"%s\" ...") }}),
 		a.rabbit(rabbitVerb{use: "list_operator_policies", short: "policies list --operator", example: "brokerctl list_operator_policies",
 			run: func(c *call) error {
-				return c.rabbitPolicies(true, "Listing operator policy overrides for vhost %q ...")
+				return c.rabbitPolicies(true, "Listing operator policy overrides for vhost \"%s\" ...")
 			}}),
 		a.rabbit(rabbitVerb{use: "list_parameters", short: "parameters list", example: "brokerctl list_parameters",
 			run: func(c *call) error {
 				return rabbitList(c, parameterColumns, []string{"component", "name", "value"},
-					c.parameterPages(&adminv1.ListParametersRequest{Vhost: c.vhost}), "Listing runtime parameters for vhost %q ...", c.vhost)
+					c.parameterPages(&adminv1.ListParametersRequest{Vhost: c.vhost}), "Listing runtime parameters for vhost \"%s\" ...", c.vhost)
 			}}),
 		a.rabbit(rabbitVerb{use: "list_global_parameters", short: "parameters list --global", example: "brokerctl list_global_parameters",
 			run: func(c *call) error {

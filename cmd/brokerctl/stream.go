@@ -48,7 +48,10 @@ func follow[T any](c *call, columns output.Columns[T], open func(context.Context
 	for n := uint64(0); most == 0 || n < most; n++ {
 		item, err := next()
 		if err != nil {
-			return errors.Join(streamEnd(c.ctx, ctx, err), writeProblem(l.Close()))
+			if err = streamEnd(c.ctx, ctx, err); err != nil && n == 0 {
+				return err // without the heading of an empty list
+			}
+			return errors.Join(err, writeProblem(l.Close()))
 		}
 		if err := errors.Join(l.Row(selected.Values(item)), l.Flush()); err != nil {
 			return writeProblem(err)

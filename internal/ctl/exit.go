@@ -110,10 +110,12 @@ func Explain(err error, target Target) error {
 	if errors.As(err, &p) {
 		return err
 	}
-	s, ok := status.FromError(err)
-	if !ok {
+	// What wraps the status says nothing that matters here, and status.FromError would put it all into the text.
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) {
 		return err
 	}
+	s := carrier.GRPCStatus()
 	return &Problem{exitOfStatus(s.Code()), &statusError{explainStatus(s, target), err}}
 }
 

@@ -33,6 +33,7 @@ func TestExplain(t *testing.T) {
 		{context.Canceled, ExitInterrupted, "context canceled"},
 		{status.Error(codes.NotFound, "NOT_FOUND - no queue 'q' in vhost '/'"), ExitFailure, "NOT_FOUND - no queue 'q' in vhost '/'"},
 		{field.Err(), ExitData, "bad name (queue.name): is longer than 255 bytes"},
+		{errors.Join(fmt.Errorf("x: %w", status.Error(codes.FailedPrecondition, "in use")), nil), ExitData, "in use"},
 		{status.Error(codes.AlreadyExists, "there"), ExitCannotCreate, "there"},
 		{status.Error(codes.PermissionDenied, "needs administrator"), ExitPermission, "needs administrator"},
 		{status.Error(codes.Unauthenticated, "wrong"), ExitPermission, "wrong; set --user and the password (BROKERCTL_PASSWORD, --password-file)"},

@@ -32,7 +32,7 @@ const DefaultDataDir = "./brokerd-data"
 
 const (
 	maxAddresses   = 64
-	maxMessage     = 512 << 20       // bytes; definitions travel as one message
+	maxMessage     = 128 << 20       // bytes; definitions travel as one message
 	connectTimeout = 3 * time.Second // for each address, before the next one is tried
 )
 
