@@ -27,7 +27,6 @@ const (
 // ConnectionStatus is an open connection with its figures.
 type ConnectionStatus struct {
 	Connection
-	Title            string // both addresses, as people name connections
 	State            ConnectionState
 	ChannelMax       uint16
 	ClientProperties wire.Table // nil if they were too long to keep
@@ -116,7 +115,7 @@ func (s *Server) ConnectionStatuses(match func(Connection) bool) []ConnectionSta
 		if !match(d) {
 			continue
 		}
-		st := ConnectionStatus{Connection: d, Title: c.title(), ChannelMax: c.channelMax,
+		st := ConnectionStatus{Connection: d, ChannelMax: c.channelMax,
 			Received: c.received.Load(), Sent: c.out.sent(), Counts: c.counts()}
 		switch {
 		case c.blocked.Load():
@@ -132,7 +131,7 @@ func (s *Server) ConnectionStatuses(match func(Connection) bool) []ConnectionSta
 		list = append(list, st)
 	}
 	slices.SortFunc(list, func(a, b ConnectionStatus) int {
-		return cmp.Or(strings.Compare(a.Title, b.Title), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(strings.Compare(a.Title(), b.Title()), cmp.Compare(a.ID, b.ID))
 	})
 	return list
 }

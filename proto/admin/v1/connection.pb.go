@@ -90,7 +90,7 @@ func (ConnectionState) EnumDescriptor() ([]byte, []int) {
 // Connection is a client connection.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, unique in the cluster: the addresses and the node and id of the connection.
+	// Its name: the addresses of both ends.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Name of the node that it is to.
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`

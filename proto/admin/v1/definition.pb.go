@@ -362,7 +362,9 @@ type ImportDefinitionsRequest struct {
 	// RabbitMQ's JSON.
 	Definitions []byte `protobuf:"bytes,1,opt,name=definitions,proto3" json:"definitions,omitempty"`
 	// Name of the file, for errors.
-	File          string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// Virtual host into which the definitions of a single one go; empty for a file of a whole cluster.
+	Vhost         string `protobuf:"bytes,3,opt,name=vhost,proto3" json:"vhost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -407,6 +409,13 @@ func (x *ImportDefinitionsRequest) GetDefinitions() []byte {
 func (x *ImportDefinitionsRequest) GetFile() string {
 	if x != nil {
 		return x.File
+	}
+	return ""
+}
+
+func (x *ImportDefinitionsRequest) GetVhost() string {
+	if x != nil {
+		return x.Vhost
 	}
 	return ""
 }
@@ -465,7 +474,9 @@ type DiffDefinitionsRequest struct {
 	// Name of the file, for errors.
 	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
 	// Whether what is not in the file should go.
-	Prune         bool `protobuf:"varint,3,opt,name=prune,proto3" json:"prune,omitempty"`
+	Prune bool `protobuf:"varint,3,opt,name=prune,proto3" json:"prune,omitempty"`
+	// Virtual host into which the definitions of a single one go; empty for a file of a whole cluster.
+	Vhost         string `protobuf:"bytes,4,opt,name=vhost,proto3" json:"vhost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +530,13 @@ func (x *DiffDefinitionsRequest) GetPrune() bool {
 		return x.Prune
 	}
 	return false
+}
+
+func (x *DiffDefinitionsRequest) GetVhost() string {
+	if x != nil {
+		return x.Vhost
+	}
+	return ""
 }
 
 // DiffDefinitionsResponse is the differences.
@@ -577,7 +595,9 @@ type ApplyDefinitionsRequest struct {
 	// Delete what is not in the file.
 	Prune bool `protobuf:"varint,3,opt,name=prune,proto3" json:"prune,omitempty"`
 	// Only tell what would be done.
-	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Virtual host into which the definitions of a single one go; empty for a file of a whole cluster.
+	Vhost         string `protobuf:"bytes,5,opt,name=vhost,proto3" json:"vhost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -638,6 +658,13 @@ func (x *ApplyDefinitionsRequest) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *ApplyDefinitionsRequest) GetVhost() string {
+	if x != nil {
+		return x.Vhost
+	}
+	return ""
 }
 
 // ApplyDefinitionsResponse says what was, or would be, done.
@@ -708,23 +735,26 @@ const file_proto_admin_v1_definition_proto_rawDesc = "" +
 	"\x18ExportDefinitionsRequest\x12\x14\n" +
 	"\x05vhost\x18\x01 \x01(\tR\x05vhost\"=\n" +
 	"\x19ExportDefinitionsResponse\x12 \n" +
-	"\vdefinitions\x18\x01 \x01(\fR\vdefinitions\"P\n" +
+	"\vdefinitions\x18\x01 \x01(\fR\vdefinitions\"f\n" +
 	"\x18ImportDefinitionsRequest\x12 \n" +
 	"\vdefinitions\x18\x01 \x01(\fR\vdefinitions\x12\x12\n" +
-	"\x04file\x18\x02 \x01(\tR\x04file\"Q\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
+	"\x05vhost\x18\x03 \x01(\tR\x05vhost\"Q\n" +
 	"\x19ImportDefinitionsResponse\x124\n" +
-	"\x04plan\x18\x01 \x01(\v2 .brokerd.admin.v1.DefinitionPlanR\x04plan\"d\n" +
+	"\x04plan\x18\x01 \x01(\v2 .brokerd.admin.v1.DefinitionPlanR\x04plan\"z\n" +
 	"\x16DiffDefinitionsRequest\x12 \n" +
 	"\vdefinitions\x18\x01 \x01(\fR\vdefinitions\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
-	"\x05prune\x18\x03 \x01(\bR\x05prune\"O\n" +
+	"\x05prune\x18\x03 \x01(\bR\x05prune\x12\x14\n" +
+	"\x05vhost\x18\x04 \x01(\tR\x05vhost\"O\n" +
 	"\x17DiffDefinitionsResponse\x124\n" +
-	"\x04plan\x18\x01 \x01(\v2 .brokerd.admin.v1.DefinitionPlanR\x04plan\"~\n" +
+	"\x04plan\x18\x01 \x01(\v2 .brokerd.admin.v1.DefinitionPlanR\x04plan\"\x94\x01\n" +
 	"\x17ApplyDefinitionsRequest\x12 \n" +
 	"\vdefinitions\x18\x01 \x01(\fR\vdefinitions\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
 	"\x05prune\x18\x03 \x01(\bR\x05prune\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"P\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05vhost\x18\x05 \x01(\tR\x05vhost\"P\n" +
 	"\x18ApplyDefinitionsResponse\x124\n" +
 	"\x04plan\x18\x01 \x01(\v2 .brokerd.admin.v1.DefinitionPlanR\x04plan*\xaf\x01\n" +
 	"\x10DefinitionAction\x12!\n" +

@@ -97,7 +97,13 @@ type GetNodeStatusResponse struct {
 	// Alarms of this node.
 	Alarms []*Alarm `protobuf:"bytes,12,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	// What it listens on.
-	Listeners     []*Listener `protobuf:"bytes,13,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Listeners []*Listener `protobuf:"bytes,13,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	// Bytes read from clients since it started.
+	ReceivedBytes uint64 `protobuf:"varint,14,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
+	// Bytes written to clients since it started.
+	SentBytes uint64 `protobuf:"varint,15,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	// The clock of the node.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +225,27 @@ func (x *GetNodeStatusResponse) GetAlarms() []*Alarm {
 func (x *GetNodeStatusResponse) GetListeners() []*Listener {
 	if x != nil {
 		return x.Listeners
+	}
+	return nil
+}
+
+func (x *GetNodeStatusResponse) GetReceivedBytes() uint64 {
+	if x != nil {
+		return x.ReceivedBytes
+	}
+	return 0
+}
+
+func (x *GetNodeStatusResponse) GetSentBytes() uint64 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *GetNodeStatusResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
 	}
 	return nil
 }
@@ -778,7 +805,7 @@ const file_proto_admin_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x19proto/admin/v1/node.proto\x12\x10brokerd.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aproto/admin/v1/value.proto\x1a\x1cproto/admin/v1/cluster.proto\"*\n" +
 	"\x14GetNodeStatusRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\"\xea\x04\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xe0\x05\n" +
 	"\x15GetNodeStatusResponse\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.brokerd.admin.v1.NodeR\x04node\x121\n" +
 	"\x06uptime\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x124\n" +
@@ -793,7 +820,11 @@ const file_proto_admin_v1_node_proto_rawDesc = "" +
 	" \x01(\x04R\rmessagesReady\x127\n" +
 	"\x17messages_unacknowledged\x18\v \x01(\x04R\x16messagesUnacknowledged\x12/\n" +
 	"\x06alarms\x18\f \x03(\v2\x17.brokerd.admin.v1.AlarmR\x06alarms\x128\n" +
-	"\tlisteners\x18\r \x03(\v2\x1a.brokerd.admin.v1.ListenerR\tlisteners\"\x87\x03\n" +
+	"\tlisteners\x18\r \x03(\v2\x1a.brokerd.admin.v1.ListenerR\tlisteners\x12%\n" +
+	"\x0ereceived_bytes\x18\x0e \x01(\x04R\rreceivedBytes\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\x0f \x01(\x04R\tsentBytes\x12.\n" +
+	"\x04time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x87\x03\n" +
 	"\tNodeUsage\x12*\n" +
 	"\x11memory_used_bytes\x18\x01 \x01(\x04R\x0fmemoryUsedBytes\x12,\n" +
 	"\x12memory_limit_bytes\x18\x02 \x01(\x04R\x10memoryLimitBytes\x120\n" +
@@ -882,20 +913,21 @@ var file_proto_admin_v1_node_proto_depIdxs = []int32{
 	15, // 5: brokerd.admin.v1.GetNodeStatusResponse.messages:type_name -> brokerd.admin.v1.MessageCounts
 	16, // 6: brokerd.admin.v1.GetNodeStatusResponse.alarms:type_name -> brokerd.admin.v1.Alarm
 	3,  // 7: brokerd.admin.v1.GetNodeStatusResponse.listeners:type_name -> brokerd.admin.v1.Listener
-	10, // 8: brokerd.admin.v1.GetEnvironmentResponse.settings:type_name -> brokerd.admin.v1.Setting
-	0,  // 9: brokerd.admin.v1.NodeService.GetNodeStatus:input_type -> brokerd.admin.v1.GetNodeStatusRequest
-	4,  // 10: brokerd.admin.v1.NodeService.DrainNode:input_type -> brokerd.admin.v1.DrainNodeRequest
-	6,  // 11: brokerd.admin.v1.NodeService.ResumeNode:input_type -> brokerd.admin.v1.ResumeNodeRequest
-	8,  // 12: brokerd.admin.v1.NodeService.GetEnvironment:input_type -> brokerd.admin.v1.GetEnvironmentRequest
-	1,  // 13: brokerd.admin.v1.NodeService.GetNodeStatus:output_type -> brokerd.admin.v1.GetNodeStatusResponse
-	5,  // 14: brokerd.admin.v1.NodeService.DrainNode:output_type -> brokerd.admin.v1.DrainNodeResponse
-	7,  // 15: brokerd.admin.v1.NodeService.ResumeNode:output_type -> brokerd.admin.v1.ResumeNodeResponse
-	9,  // 16: brokerd.admin.v1.NodeService.GetEnvironment:output_type -> brokerd.admin.v1.GetEnvironmentResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 8: brokerd.admin.v1.GetNodeStatusResponse.time:type_name -> google.protobuf.Timestamp
+	10, // 9: brokerd.admin.v1.GetEnvironmentResponse.settings:type_name -> brokerd.admin.v1.Setting
+	0,  // 10: brokerd.admin.v1.NodeService.GetNodeStatus:input_type -> brokerd.admin.v1.GetNodeStatusRequest
+	4,  // 11: brokerd.admin.v1.NodeService.DrainNode:input_type -> brokerd.admin.v1.DrainNodeRequest
+	6,  // 12: brokerd.admin.v1.NodeService.ResumeNode:input_type -> brokerd.admin.v1.ResumeNodeRequest
+	8,  // 13: brokerd.admin.v1.NodeService.GetEnvironment:input_type -> brokerd.admin.v1.GetEnvironmentRequest
+	1,  // 14: brokerd.admin.v1.NodeService.GetNodeStatus:output_type -> brokerd.admin.v1.GetNodeStatusResponse
+	5,  // 15: brokerd.admin.v1.NodeService.DrainNode:output_type -> brokerd.admin.v1.DrainNodeResponse
+	7,  // 16: brokerd.admin.v1.NodeService.ResumeNode:output_type -> brokerd.admin.v1.ResumeNodeResponse
+	9,  // 17: brokerd.admin.v1.NodeService.GetEnvironment:output_type -> brokerd.admin.v1.GetEnvironmentResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_proto_admin_v1_node_proto_init() }
