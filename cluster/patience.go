@@ -53,8 +53,9 @@ func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 	for {
 		n.mu.Lock()
 		o, moved := n.others[node], n.moved
+		away := o != nil && !o.up
 		n.mu.Unlock()
-		if o == nil || o.up {
+		if !away {
 			return
 		}
 		select {
