@@ -52,10 +52,10 @@ func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 	defer look.Stop()
 	for {
 		n.mu.Lock()
-		o := n.others[node]
-		reached, moved := o == nil || o.up, n.moved
+		o, moved := n.others[node], n.moved
+		away := o != nil && !o.up
 		n.mu.Unlock()
-		if reached {
+		if !away {
 			return
 		}
 		select {

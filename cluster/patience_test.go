@@ -29,3 +29,27 @@ func TestPatienceEnds(t *testing.T) {
 		t.Fatal("held back although the node closes")
 	}
 }
+
+// TestPatienceUntilReached has a member come back, under the race detector's eyes.
+func TestPatienceUntilReached(t *testing.T) {
+	b := &Broker{leaving: make(chan struct{}), membership: &membership{opened: make(chan struct{})}}
+	n := newNodes(b)
+	o := &other{}
+	n.others["away"] = o
+	over := make(chan struct{})
+	go func() {
+		n.awaitUp("away", nil)
+		close(over)
+	}()
+	for _, up := range []bool{false, false, true} {
+		n.change(func() bool {
+			o.up = up
+			return true
+		})
+	}
+	select {
+	case <-over:
+	case <-time.After(10 * time.Second):
+		t.Fatal("held back although the member is reached")
+	}
+}

@@ -2,9 +2,11 @@
 // pauses and separates the nodes, and then checks the history of everything that the clients did against the contracts of
 // the broker.
 //
-//	make chaos                                                      one round of a minute, and the planted bugs
-//	go test -tags chaos -run TestChaos ./test/chaos -duration 2h    rounds with successive seeds until the time is over
-//	go test -tags chaos -run TestChaos ./test/chaos -seed 7         the schedule of a run before
+//	make chaos                                     a round of 50 s and the planted bugs, in some two minutes
+//	make chaos CHAOS='-duration 20m'               rounds with successive seeds until the time is over
+//	go test -timeout 0 -tags chaos -run TestChaos ./test/chaos -duration 8h -round 10m
+//	go test -tags chaos -run TestChaos ./test/chaos -seed 7 -duration 50s
+//	                                               the schedule of a run before
 //
 // [NewPlan] makes the schedule of faults from a seed and nothing else. [Run] runs a round and writes its history, one [Op] per
 // line of JSON, beside the logs of the nodes; [Check] reads a history and knows nothing of how it came about, so it can be tested

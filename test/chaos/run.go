@@ -84,6 +84,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := r.work(ctx); err != nil {
 		return nil, err
 	}
+	o.Log("stopping all nodes, checking")
 	r.stop()
 	report = NewReport(r.plan, r.history.Ops(), Check(r.history.Ops(), Nodes))
 	report.Verdict.Violations = append(r.broken, report.Verdict.Violations...)
@@ -135,9 +136,14 @@ func (r *round) work(ctx context.Context) error {
 		defer s.finish()
 		e.sessions = append(e.sessions, s)
 	}
-	r.opts.Log("the faults are over: recovering, taking out all messages, looking for all names")
-	for _, step := range []func(context.Context) error{e.recover, e.drain, e.look} {
-		if err := step(ctx); err != nil {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"the faults are over: waiting until all nodes answer", e.recover}, {"taking out all messages", e.drain}, {"looking for all names", e.look},
+	} {
+		r.opts.Log(step.what)
+		if err := step.do(ctx); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -300,6 +299,3 @@ func (p *prober) probe(key string) (Outcome, error) {
 	}
 	return OK, nil
 }
-
-// serials numbers what must not be named twice in a round.
-var serials atomic.Int64
