@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +38,18 @@ type rig struct {
 	node  *node.Node
 	dir   string
 	local *grpc.ClientConn // over the socket
+	once  sync.Once
+}
+
+// stop shuts the node down.
+func (r *rig) stop() {
+	r.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := r.node.Shutdown(ctx); err != nil {
+			r.t.Errorf("shutdown: %v", err)
+		}
+	})
 }
 
 // start starts a node on free ports.
@@ -63,13 +76,7 @@ func start(t testing.TB, edit ...func(*config.Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, node: n, dir: cfg.DataDir}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := n.Shutdown(ctx); err != nil {
-			t.Errorf("shutdown: %v", err)
-		}
-	})
+	t.Cleanup(r.stop)
 	r.local = r.dial("unix", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return socket.Dial(ctx, socket.Path(r.dir))
 	}))
