@@ -72,6 +72,7 @@ func startNode(t *testing.T) *testNode {
 		cfg.Node.Name = "node1"
 		cfg.AMQP.Listen = []string{"127.0.0.1:0"}
 		cfg.HTTP.Listen = ""
+		cfg.Admin.Listen = "127.0.0.1:0"
 		cfg.Store.MinFree = 0
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer cancel()
