@@ -100,7 +100,10 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	if a.broker.State().Binding(b) != nil {
 		return nil
 	}
-	_, err = a.propose(meta.Bind{Binding: *b})
+	result, err := a.propose(meta.Bind{Binding: *b})
+	if err == nil && result.Created && x.Type == exchange.RecentHistory {
+		err = a.broker.replay(b)
+	}
 	return clientError(err, to)
 }
 

@@ -64,10 +64,10 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 }
 
 // settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
-// them because the node is going down; then they stay in the log for its next start.
+// them because its log failed or the node is going down; then they stay in the log for its next start.
 func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
 	return func(batch *queue.Batch) {
-		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+		if !batch.Unkept() && (len(batch.Refused()) == 0 || !b.stopping.Load()) {
 			l.Done()
 		}
 	}
@@ -89,6 +89,11 @@ type post struct {
 // add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
 // letter is the index of the letter, only says that it goes nowhere else.
 func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
+	if to.History() && r.Deadline != 0 {
+		lasting := *r
+		lasting.Deadline = 0
+		r = &lasting
+	}
 	if to.Delays() {
 		late := *r
 		late.Deadline = late.Arrived + delayOf(r)

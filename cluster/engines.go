@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/policy"
@@ -51,10 +52,14 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 	e.settings.Store(set)
 	e.policies.Store(names)
 	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
-	exchange, store := q.StoreOf()
-	if store {
+	name, store := q.StoreOf()
+	delays := store && !q.KeepsHistory()
+	switch {
+	case delays:
 		settings.DeadLetters = true
-		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, exchange, l) }
+		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, name, l) }
+	case store:
+		settings.MaxLength, settings.MaxBytes = int64(exchange.HistoryLength(q.Arguments)), historyBytes
 	}
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
@@ -70,7 +75,7 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		MaxPriority:  set.MaxPriority,
 		SingleActive: set.SingleActiveConsumer,
 		Settings:     settings,
-		Delays:       store,
+		Delays:       delays,
 		DeadLetter:   deadLetter,
 		Logger:       o.Logger,
 

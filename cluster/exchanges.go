@@ -109,7 +109,7 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 	if !x.Durable {
 		x.Owner = a.broker.run()
 	}
-	if x.Type == exchange.Delayed {
+	if x.Type == exchange.Delayed || x.Type == exchange.RecentHistory {
 		x.Leader = a.broker.opts.NodeID
 	}
 	return x

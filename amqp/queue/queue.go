@@ -63,6 +63,8 @@ type Queue struct {
 	// dropped tells the log that nothing more is to be written for the queue.
 	dropped  atomic.Bool
 	counters counters
+	// failures counts the deletions and bitmaps that the log could not write. The log adds to it.
+	failures atomic.Int64
 
 	// Everything below is the runner's.
 
@@ -463,12 +465,29 @@ func (q *Queue) failGets() {
 
 // Purge implements Handle.
 func (q *Queue) Purge() (n int, err error) {
+	stored := make(chan error, 1)
+	if n, err = q.purgeThen(func(err error) { stored <- err }); err != nil {
+		return n, err
+	}
+	if err = <-stored; err != nil {
+		err = fmt.Errorf("%d messages are purged, but a restart may bring them back: %w", n, err)
+	}
+	return n, err
+}
+
+// purgeThen is Purge without waiting for the log: stored is called, from any goroutine, when no restart can undo it, or with the
+// reason why one may. It is not called if there is an error.
+func (q *Queue) purgeThen(stored func(error)) (n int, err error) {
 	q.callOpen(func() {
 		if q.state != stateOpen {
 			err = ErrGone
 			return
 		}
-		n = q.purge()
+		if n = q.purge(); n == 0 || !q.opts.Durable {
+			stored(nil)
+			return
+		}
+		q.commit(stored)
 	})
 	return n, err
 }

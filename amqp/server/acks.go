@@ -239,7 +239,7 @@ func (d *deliveries) commit(b *queue.Batch) {
 	}
 	for _, s := range last {
 		b.Add()
-		s.Done = b.Done
+		s.Done, s.Failed = b.Done, func(error) { b.Refuse(b.First) }
 	}
 	d.push()
 	wakeAll(wake)

@@ -37,6 +37,9 @@ type Access interface {
 	QueueForRead(name string) (queue.Handle, error)
 	// Routes returns the current routing state of the vhost, nil when the vhost is gone. It never waits.
 	Routes() *routing.VHost
+	// ConsumerTimeout returns for how many milliseconds deliveries of a queue may stay unacknowledged, 0 for ever; ok is false if
+	// neither the queue nor a policy says so. It never waits.
+	ConsumerTimeout(queueID uint64) (ms int64, ok bool)
 	// QueueError turns an error of a queue's Handle into the *wire.Error for the client.
 	QueueError(err error, name string) error
 	// FindExchange is for an exchange that Routes does not have: nil says that it has it now. It may wait for the cluster. Errors

@@ -38,7 +38,7 @@ func (d *deliveries) restart(c *consumer) {
 		if err == nil && h.ID() != id {
 			err = queue.ErrGone // another one has the name now
 		}
-		next := &consumer{handle: h, queue: c.queue, del: d, announced: true}
+		next := &consumer{handle: h, queue: c.queue, del: d, announced: true, timeout: c.timeout, every: c.every}
 		next.Consumer = queue.Consumer{Tag: c.Tag, NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority, Prefetch: c.Prefetch,
 			Receiver: next}
 		d.mu.Lock()

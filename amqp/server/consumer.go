@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"sync"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
 )
 
 // consumer is a basic.consume of a channel.
@@ -16,9 +18,11 @@ type consumer struct {
 	handle    queue.Handle
 	queue     string // its name
 	del       *deliveries
-	announced bool   // consume-ok is sent, or not wanted; guarded by deliveries.mu
-	place     place  // in the channel's limiter; guarded by deliveries.mu
-	arguments []byte // of basic.consume, encoded
+	timeout   int64         // for acknowledgements in milliseconds, as the client asked; queue.None if it did not
+	every     time.Duration // how often its acknowledgements are looked at, at most; guarded by deliveries.mu
+	announced bool          // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	place     place         // in the channel's limiter; guarded by deliveries.mu
+	arguments []byte        // of basic.consume, encoded
 	// For those who look, guarded by deliveries.mu: messages delivered, and those of them that are unacknowledged.
 	delivered, unacked uint64
 }
@@ -78,7 +82,7 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		d.tally.delivered += uint64(p.Count)
 		if !c.NoAck {
 			d.track(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
-				handle: c.handle, consumer: c})
+				handle: c.handle, consumer: c}, c.every)
 		}
 		out.queuePiece(d.ch.id, c.Tag, first, p)
 	}
@@ -143,13 +147,14 @@ func (d *deliveries) qos(count uint16, global bool) {
 }
 
 // consume starts a consumer and answers with consume-ok, ahead of the first delivery. name is the queue's, for error texts.
-func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, priority int32) (tag string, err error) {
+func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, args cluster.ConsumeArguments) (tag string, err error) {
 	tag = m.ConsumerTag
 	if tag == "" {
 		tag = newConsumerTag()
 	}
-	c := &consumer{handle: h, queue: name, del: d, arguments: m.Arguments.Encode()}
-	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Prefetch: d.prefetch, Receiver: c}
+	c := &consumer{handle: h, queue: name, del: d, timeout: args.Timeout, arguments: m.Arguments.Encode()}
+	c.every = ackCheckInterval(d.timeoutOf(patient{h, c}))
+	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.Priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
 	if d.consumers[tag] != nil || d.reply != nil && d.reply.tag == tag {
 		d.mu.Unlock()
@@ -269,13 +274,14 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	if v := d.c.firehose(); v != nil {
 		d.trace(v, name, []queue.Piece{p})
 	}
+	every := ackCheckInterval(d.timeoutOf(patient{handle: h}))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	tag := d.nextTag
 	d.nextTag++
 	d.tally.got++
 	if !noAck {
-		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h})
+		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h}, every)
 	}
 	out := d.c.out
 	out.mu.Lock()

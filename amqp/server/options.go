@@ -41,7 +41,7 @@ type Options struct {
 	// shorter. Default: 30 s.
 	CloseTimeout time.Duration
 	// ConsumerTimeout is how long a client may take to acknowledge a delivery before its channel is closed; negative for no limit.
-	// It is checked every tenth of it, or every minute. Default: 30 min.
+	// It is checked every tenth of it, or every minute. Consumers, queues and policies may say otherwise. Default: 30 min.
 	ConsumerTimeout time.Duration
 	// MaxConnections bounds the open connections, 0 for no limit.
 	MaxConnections int

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -64,6 +65,7 @@ type routeMemo struct {
 	basis     exchange.Basis // of the route; ByChance only if it is not resolved
 	targets   []*routing.Queue
 	guard     *dedup.Guard // drops repetitions, nil if all messages pass
+	unheard   bool         // the targets are nothing but histories of exchanges
 	slots     []int        // positions of the targets in pending
 	epoch     uint64       // of slots: they hold as long as it is the publisher's
 	exchange  string
@@ -191,6 +193,7 @@ func (p *publisher) accept() error {
 		}
 		r.epoch = 0
 		r.vhost = p.vhost
+		r.unheard = !slices.ContainsFunc(r.targets, func(q *routing.Queue) bool { return !q.History() })
 		r.guard = x.Guard()
 		if len(p.props.keys) > 0 || r.basis == exchange.ByChance || reply {
 			r.vhost = nil // this route is for this message only
@@ -202,6 +205,10 @@ func (p *publisher) accept() error {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
 		p.unreported.routed += uint64(len(r.targets))
+		if r.unheard && r.parsed.Mandatory {
+			p.unreported.returned++
+			p.giveBack()
+		}
 		p.take()
 	case r.parsed.Mandatory:
 		p.unreported.returned++
@@ -294,7 +301,12 @@ func (p *publisher) take() {
 		if p.mode == modeConfirm {
 			b.note(p.seq)
 		}
+		deadline := rec.Deadline
+		if q.History() {
+			rec.Deadline = 0 // it counts from the arrival in a queue
+		}
 		b.block.Append(&rec)
+		rec.Deadline = deadline
 		p.bytes += size
 	}
 }

@@ -110,7 +110,7 @@ func TestMoveQueue(t *testing.T) {
 		return 0
 	}
 	for name, owner := range map[string]Owner{
-		"durable": {}, "transient": {"n2", 2}, "exclusive": {"n1", 1}, StoreName("x"): {"n2", 2},
+		"durable": {}, "transient": {"n2", 2}, "exclusive": {"n1", 1}, storePrefix + "x": {"n2", 2},
 	} {
 		r := m.ok(MoveQueue{ID: id(name), From: "n1", To: "n2"})
 		if r.Queue == nil || r.Queue != m.state().QueueByID(id(name)) || r.Queue.Leader != "n2" || r.Queue.Owner != owner {

@@ -56,12 +56,24 @@ type Exchange struct {
 // TypeStore is the Type of the queues in which exchanges keep messages. Clients do not see them.
 const TypeStore = "exchange-store"
 
-// storePrefix starts the names of those queues. Clients cannot give such names.
-const storePrefix = "amq.delayed."
+// Prefixes of the names of those queues: storePrefix if messages wait there until they are due, historyPrefix if they are kept for
+// queues to come. Clients cannot give such names.
+const (
+	storePrefix   = "amq.delayed."
+	historyPrefix = "amq.history."
+)
 
-// StoreName returns the name of the queue in which an exchange with a Leader keeps messages until they are due. It is made and
-// deleted together with the exchange, and as durable.
-func StoreName(exchange string) string { return storePrefix + exchange }
+// typeRecentHistory is the type of the exchanges that keep messages for queues to come.
+const typeRecentHistory = "x-recent-history"
+
+// StoreName returns the name of the queue in which x keeps messages, if it has a Leader. It is made and deleted together with the
+// exchange, and as durable.
+func (x *Exchange) StoreName() string {
+	if x.Type == typeRecentHistory {
+		return historyPrefix + x.Name
+	}
+	return storePrefix + x.Name
+}
 
 // Queue is a declared queue.
 type Queue struct {
@@ -84,7 +96,16 @@ func (q *Queue) StoreOf() (exchange string, ok bool) {
 	if q.Type != TypeStore {
 		return "", false
 	}
+	if exchange, ok = strings.CutPrefix(q.Name, historyPrefix); ok {
+		return exchange, true
+	}
 	return strings.CutPrefix(q.Name, storePrefix)
+}
+
+// KeepsHistory reports whether q is the store of an exchange that keeps messages for queues to come. Its Arguments are those of
+// the exchange.
+func (q *Queue) KeepsHistory() bool {
+	return q.Type == TypeStore && strings.HasPrefix(q.Name, historyPrefix)
 }
 
 // store returns the queue in which x keeps messages, without an id, nil if it needs none.
@@ -92,7 +113,11 @@ func (x *Exchange) store() *Queue {
 	if x.Leader == "" {
 		return nil
 	}
-	return &Queue{VHost: x.VHost, Name: StoreName(x.Name), Type: TypeStore, Durable: x.Durable, Leader: x.Leader, Owner: x.Owner}
+	q := &Queue{VHost: x.VHost, Name: x.StoreName(), Type: TypeStore, Durable: x.Durable, Leader: x.Leader, Owner: x.Owner}
+	if x.Type == typeRecentHistory {
+		q.Arguments = x.Arguments
+	}
+	return q
 }
 
 // Owner names one run of one node. The zero Owner means none.

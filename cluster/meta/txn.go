@@ -232,7 +232,7 @@ func (t *txn) drop(victims ...Entity) {
 				t.takeBinding(b)
 			}
 			t.takeExchange(e)
-			if q, ok := find(t.queues, e.VHost, StoreName(e.Name)); ok && e.Leader != "" {
+			if q, ok := find(t.queues, e.VHost, e.StoreName()); ok && e.Leader != "" {
 				victims = append(victims, q)
 			}
 		}

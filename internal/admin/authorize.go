@@ -8,12 +8,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// check says whether the caller may use the method with this request.
+// check says whether the caller may use the method, with this request if that is not nil.
 func (s *Server) check(c *caller, method string, request any) error {
 	r, ok := rules[method]
 	if !ok {
@@ -25,6 +26,9 @@ func (s *Server) check(c *caller, method string, request any) error {
 	if r.free == "" || c.has(r.free) {
 		return nil
 	}
+	if request == nil {
+		return nil
+	}
 	vhost, named := vhostOf(request)
 	if named && s.opts.Broker.State().Permission(c.name, vhost) == nil {
 		return status.Errorf(codes.PermissionDenied, "access to vhost '%s' refused for user '%s'", vhost, c.name)
@@ -32,12 +36,38 @@ func (s *Server) check(c *caller, method string, request any) error {
 	return nil
 }
 
+// admit is called when the header of a request has come, and before anything of its body is read: nobody unknown can make the node
+// hold large messages. It finds out who asks; what the request says about vhosts is checked when it is there.
+func (s *Server) admit(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if open[info.FullMethodName] {
+		return ctx, nil
+	}
+	c, err := s.identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(c, info.FullMethodName, nil); err != nil {
+		s.refused(c, info.FullMethodName, err)
+		return nil, err
+	}
+	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// admitted returns whom admit has found.
+func admitted(ctx context.Context) (*caller, error) {
+	c, ok := ctx.Value(callerKey{}).(*caller)
+	if !ok {
+		return nil, status.Error(codes.Unauthenticated, "the caller is not known") // cannot be: admit has put it there
+	}
+	return c, nil
+}
+
 // unary is the interceptor for methods with one answer.
 func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if open[info.FullMethod] {
 		return handler(ctx, request)
 	}
-	c, err := s.identify(ctx)
+	c, err := admitted(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +76,7 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 		return nil, err
 	}
 	begin := time.Now()
-	response, err := handler(context.WithValue(ctx, callerKey{}, c), request)
+	response, err := handler(ctx, request)
 	err = toStatus(err)
 	if rules[info.FullMethod].change {
 		s.changed(c, info.FullMethod, request, begin, err)
@@ -65,12 +95,11 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	default:
 		return status.Errorf(codes.ResourceExhausted, "%d streams are open already: end one first", cap(s.streams))
 	}
-	c, err := s.identify(ss.Context())
+	c, err := admitted(ss.Context())
 	if err != nil {
 		return err
 	}
-	checked := &checkedStream{ServerStream: ss, server: s, method: info.FullMethod, caller: c,
-		ctx: context.WithValue(ss.Context(), callerKey{}, c)}
+	checked := &checkedStream{ServerStream: ss, server: s, method: info.FullMethod, caller: c}
 	begin := time.Now()
 	err = toStatus(handler(srv, checked))
 	if rules[info.FullMethod].change {
@@ -85,12 +114,8 @@ type checkedStream struct {
 	server  *Server
 	method  string
 	caller  *caller
-	ctx     context.Context
 	request any
 }
-
-// Context implements grpc.ServerStream.
-func (c *checkedStream) Context() context.Context { return c.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (c *checkedStream) RecvMsg(m any) error {

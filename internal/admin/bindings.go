@@ -81,6 +81,9 @@ func readBinding(b *adminv1.Binding) (spec cluster.BindingSpec, kind meta.Destin
 			return spec, kind, violation("binding."+f.name, "got %d bytes, want at most %d", len(f.value), maxShort)
 		}
 	}
+	if b.GetSource() == "" {
+		return spec, kind, violation("binding.source", "want the name of an exchange: %s", defaultExchangeText)
+	}
 	if b.GetDestinationType() == adminv1.DestinationType_DESTINATION_TYPE_EXCHANGE {
 		kind = meta.ToExchange
 	}

@@ -139,13 +139,19 @@ func (a *api) DeclareExchange(ctx context.Context, r *adminv1.DeclareExchangeReq
 	return &adminv1.DeclareExchangeResponse{Created: !existed}, nil
 }
 
+// defaultExchangeText is what AMQP clients are told who would change the default exchange.
+const defaultExchangeText = "ACCESS_REFUSED - operation not permitted on the default exchange"
+
 // DeleteExchange implements adminv1.ExchangeServiceServer.
 func (a *api) DeleteExchange(ctx context.Context, r *adminv1.DeleteExchangeRequest) (*adminv1.DeleteExchangeResponse, error) {
+	if r.GetName() == "" {
+		return nil, violation("name", "want the name of an exchange: %s", defaultExchangeText)
+	}
 	access, err := a.act(ctx, r.GetVhost())
 	if err != nil {
 		return nil, err
 	}
-	if r.GetName() != "" && a.Broker.State().Exchange(r.GetVhost(), r.GetName()) == nil {
+	if a.Broker.State().Exchange(r.GetVhost(), r.GetName()) == nil {
 		return nil, toStatus(&meta.NameError{Err: meta.ErrNoExchange, VHost: r.GetVhost(), Name: r.GetName()})
 	}
 	return &adminv1.DeleteExchangeResponse{}, toStatus(access.DeleteExchange(r.GetName(), r.GetIfUnused()))

@@ -41,10 +41,10 @@ type Options struct {
 
 // Bounds of a Server.
 const (
-	maxConns    = 256      // on TCP
-	maxStreams  = 64       // open at a time, on all listeners
-	maxRequest  = 64 << 20 // bytes; a file with definitions is the largest
-	maxAnswer   = 64 << 20 // bytes
+	maxConns    = 256       // on TCP
+	maxStreams  = 64        // open at a time, on all listeners
+	maxRequest  = 256 << 20 // bytes; a file with definitions is the largest
+	maxAnswer   = 256 << 20 // bytes
 	dialTimeout = 10 * time.Second
 )
 
@@ -180,7 +180,7 @@ func (s *Server) Addr() net.Addr {
 // serve starts a gRPC server on l, which belongs to it from then on.
 func (s *Server) serve(l net.Listener, secure *tls.Config) error {
 	o := []grpc.ServerOption{
-		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+		grpc.InTapHandle(s.admit), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxConcurrentStreams(128), grpc.ConnectionTimeout(dialTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),

@@ -285,6 +285,11 @@ func (a *api) WatchLogs(r *adminv1.WatchLogsRequest, stream grpc.ServerStreaming
 	if r.GetNoFollow() {
 		return a.pastLogs(ctx, r, stream)
 	}
+	if r.GetTail() == 0 {
+		if err := begin(stream); err != nil {
+			return err
+		}
+	}
 	f := newFeed[*adminv1.WatchLogsResponse]()
 	others.Go(func() {
 		for {

@@ -101,7 +101,7 @@ func withNode(dir string, f func() int) (code int, err error) {
 var groups = [][]conformanceCase{
 	exchangeTraces, routingTraces, queueTraces, argumentTraces, consumeTraces, ackTraces, publishTraces, txTraces, featureTraces,
 	channelTraces, frameTraces,
-	ownershipCases, expiryCases, handshakeCases, policyCases, permissionCases,
+	ownershipCases, expiryCases, handshakeCases, policyCases, permissionCases, laterCases,
 }
 
 // TestCases plays all cases, one after the other: they use the same names.
