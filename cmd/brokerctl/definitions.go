@@ -168,7 +168,8 @@ func (a *app) definitionsImport() *cobra.Command {
 	return a.verb(verb{
 		use: "import FILE", short: "Add what a file defines",
 		long: "import adds what a file defines. Queues and exchanges that are there stay as they are; users, permissions, policies and\n" +
-			"parameters are replaced, which needs a confirmation if any is different. A file with a mistake changes nothing.",
+			"parameters are replaced, which needs a confirmation if any is different. A file with a mistake changes nothing. With --vhost the\n" +
+			"file is that of a single virtual host, and what it defines goes there; this is so for diff and apply, too.",
 		example: "brokerctl definitions import definitions.json --yes\nbrokerctl definitions import --file definitions.json --yes --output json",
 		args:    atMost(1, "one file"),
 		flags:   fileFlag,
@@ -200,12 +201,13 @@ func (a *app) definitionsImport() *cobra.Command {
 func (c *call) importDefinitions(name string, data []byte) (*adminv1.DefinitionPlan, error) {
 	wait := c.working("importing " + name)
 	defer wait()
-	r, err := c.definitions().ImportDefinitions(c.long(), &adminv1.ImportDefinitionsRequest{Definitions: data, File: name})
+	r, err := c.definitions().ImportDefinitions(c.long(), &adminv1.ImportDefinitionsRequest{Definitions: data, File: name, Vhost: c.chosenVHost()})
 	return r.GetPlan(), err
 }
 
 func (c *call) diffDefinitions(name string, data []byte, prune bool) (*adminv1.DefinitionPlan, error) {
-	r, err := c.definitions().DiffDefinitions(c.long(), &adminv1.DiffDefinitionsRequest{Definitions: data, File: name, Prune: prune})
+	r, err := c.definitions().DiffDefinitions(c.long(), &adminv1.DiffDefinitionsRequest{Definitions: data, File: name, Prune: prune,
+		Vhost: c.chosenVHost()})
 	return r.GetPlan(), err
 }
 
@@ -273,7 +275,7 @@ func (a *app) definitionsApply() *cobra.Command {
 			}
 			stop := c.working("applying " + name)
 			r, err := c.definitions().ApplyDefinitions(c.long(), &adminv1.ApplyDefinitionsRequest{Definitions: data, File: name,
-				Prune: prune, DryRun: dry})
+				Prune: prune, DryRun: dry, Vhost: c.chosenVHost()})
 			stop()
 			if err != nil {
 				return err

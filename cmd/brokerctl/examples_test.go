@@ -14,8 +14,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// needsCluster are the commands that a single node refuses; a cluster of several nodes runs them in test/.
-var needsCluster = map[string]bool{
+// refused are the commands that a node by itself refuses: those that need others, and trace as long as nodes do not offer it.
+var refused = map[string]bool{
+	"trace":                   true,
 	"cluster join":            true,
 	"cluster leave":           true,
 	"cluster remove":          true,
@@ -31,7 +32,7 @@ var needsCluster = map[string]bool{
 var elsewhere = map[string]bool{"perf": true}
 
 // restless are the commands whose figures change from run to run: their golden files have 0 for each number.
-var restless = regexp.MustCompile(`^(status|top|logs|events|doctor|health|nodes (show|list|environment)|cluster status|cluster_status|environment|connections|channels|consumers|list_(connections|channels|consumers)|trace|certs|completion|close_|definitions export|export_definitions)`)
+var restless = regexp.MustCompile(`^$|^(status|top|logs|events|doctor|health|nodes (show|list|environment)|cluster status|cluster_status|environment|connections|channels|consumers|list_(connections|channels|consumers)|trace|certs|completion|close_|definitions export|export_definitions)`)
 
 // harmless are the commands that change nothing.
 var harmless = regexp.MustCompile(`(^| )(list|show|status|effective|explain|peek|health|doctor|top|logs|events|trace|environment|whoami|diff|export)$|^(list_|check_|await|wait|ping|cluster_status|completion|node_health)`)
@@ -64,7 +65,7 @@ func TestExamples(t *testing.T) {
 				}
 				dirty = !harmless.MatchString(path)
 				r := n.example(t, line)
-				if r.code != 0 && !needsCluster[path] {
+				if r.code != 0 && !refused[path] {
 					t.Errorf("%s: exit code %d\n%s%s", line, r.code, r.out, r.errs)
 				}
 				fmt.Fprintf(&b, "$ %s\n%s%s", line, r.out, r.errs)
@@ -72,7 +73,7 @@ func TestExamples(t *testing.T) {
 					fmt.Fprintf(&b, "exit code %d\n", r.code)
 				}
 			}
-			compare(t, filepath.Join(goldenDir, strings.ReplaceAll(path, " ", "-")+".txt"), n.normalize(path, b.String()))
+			compare(t, filepath.Join(goldenDir, fileName(path)), n.normalize(path, b.String()))
 		})
 	})
 }
@@ -85,6 +86,14 @@ var goldenDir = func() string {
 	}
 	return dir
 }()
+
+// fileName is the name of the golden file of a command.
+func fileName(path string) string {
+	if path == "" {
+		return "brokerctl.txt"
+	}
+	return strings.ReplaceAll(path, " ", "-") + ".txt"
+}
 
 // prepare makes the objects that the examples speak of and returns a file that defines them.
 func (n *testNode) prepare(t *testing.T) (fixture string) {
@@ -116,12 +125,14 @@ func (n *testNode) reset(t *testing.T, path, fixture string) {
 	t.Helper()
 	n.must(t, "definitions", "apply", fixture, "--prune", "--yes")
 	n.must(t, "queues", "purge", "orders", "--yes")
-	if !strings.Contains(path, "delete") {
+	if !strings.Contains(path, "delete") && (path == "" || strings.Contains(path, "queue") || strings.Contains(path, "vhosts list")) {
 		n.must(t, "queues", "publish", "orders", "a pair of shoes", "--persistent", "--header", "customer=7", "--property", "message-id=42")
 		n.must(t, "queues", "publish", "orders", "a hat", "--header", "customer=8")
 	}
-	n.must(t, "vhosts", "set", "old", "--protected=false")
-	n.must(t, "vhosts", "set", "/", "--tracing=false", "--description=")
+	if strings.Contains(path, "vhost") || strings.Contains(path, "trac") || strings.Contains(path, "definitions") {
+		n.must(t, "vhosts", "set", "old", "--protected=false")
+		n.must(t, "vhosts", "set", "/", "--tracing=false", "--description=Default virtual host")
+	}
 	for _, name := range map[string][]string{
 		"users create": {"app", "watcher"},
 	}[path] {
@@ -232,10 +243,12 @@ var (
 	timeText   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	portText   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	numberText = regexp.MustCompile(`\d+(\.\d+)?`)
+	logText    = regexp.MustCompile(`(?m)^TIME .*\n`)
+	unitText   = regexp.MustCompile(`\b[KMGT]iB\b`)
 	spaceText  = regexp.MustCompile(` +`)
 	idText     = regexp.MustCompile(`[0-9a-f]{8,32}`)
 	// What numbers depend on the examples before: offsets of messages, ids of queues, bytes of memory.
-	memberText = regexp.MustCompile(`("?(?:offset|id|memory)"?: *)\d+`)
+	memberText = regexp.MustCompile(`("?\b(?:offset|id|memory)"?: *)\d+`)
 	offsetText = regexp.MustCompile(`(?m)^ +\d+( {12}orders )`)
 )
 
@@ -249,7 +262,11 @@ func (n *testNode) normalize(path, s string) string {
 	if restless.MatchString(path) {
 		s = idText.ReplaceAllString(s, "ID")
 		s = numberText.ReplaceAllString(s, "0")
+		s = unitText.ReplaceAllString(s, "B")
 		s = spaceText.ReplaceAllString(s, " ")
+	}
+	if path == "logs" {
+		s = logText.ReplaceAllString(s, "")
 	}
 	return s
 }

@@ -71,7 +71,8 @@ func startNode(t *testing.T) *testNode {
 		cfg.DataDir = filepath.Join(shared.dir, "data")
 		cfg.Node.Name = "node1"
 		cfg.AMQP.Listen = []string{"127.0.0.1:0"}
-		cfg.HTTP.Listen = ""
+		cfg.HTTP.Listen, cfg.Cluster.Listen = "", ""
+		cfg.Admin.Listen = "127.0.0.1:0"
 		cfg.Store.MinFree = 0
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer cancel()

@@ -100,6 +100,28 @@ func (p *pty) await(t *testing.T, text string) {
 	}
 }
 
+// awaitNoEcho waits until the command has switched off that keys are shown, which it does after its prompt.
+func (p *pty) awaitNoEcho(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		mode, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode.Lflag&unix.ECHO == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("keys are shown")
+		}
+		select {
+		case <-p.done:
+			t.Fatal("the terminal was closed")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // start runs a command line on the terminal.
 func (n *testNode) start(p *pty, args ...string) <-chan int {
 	code := make(chan int, 1)
@@ -166,8 +188,10 @@ func TestPasswordOnTerminal(t *testing.T) {
 	code := n.start(p, "users", "create", "typed")
 	defer n.must(t, "users", "delete", "typed", "--yes")
 	p.await(t, "New password of typed:")
+	p.awaitNoEcho(t)
 	p.press(t, "geheim\n")
 	p.await(t, "The same again:")
+	p.awaitNoEcho(t)
 	p.press(t, "geheim\n")
 	if c := <-code; c != 0 || strings.Contains(p.screen(), "geheim") {
 		t.Errorf("exit code %d, screen %q", c, p.screen())
