@@ -99,7 +99,6 @@ func (n *nodes) follow(s *meta.State) {
 
 // linked implements peer.Options.OnLink.
 func (n *nodes) linked(node string, up bool) {
-	var alarms []string
 	n.change(func() bool {
 		o := n.others[node]
 		if o == nil || o.up == up {
@@ -109,7 +108,6 @@ func (n *nodes) linked(node string, up bool) {
 		if !up {
 			o.alarms, o.applied, o.unsettled = nil, 0, 0
 		}
-		alarms = slices.Clone(n.own)
 		return true
 	})
 	name := n.broker.nodeName(node)
@@ -119,10 +117,7 @@ func (n *nodes) linked(node string, up bool) {
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
-	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
-	n.announcing.Lock()
-	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled()}})
-	n.announcing.Unlock()
+	n.tell(node, true)
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
@@ -130,6 +125,9 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 	switch {
 	case notice.GetApplied() != nil:
 		a := notice.GetApplied()
+		if a.GetGreets() && n.broker.links != nil {
+			n.tell(node, false)
+		}
 		n.change(func() bool {
 			o := n.others[node]
 			if o == nil || o.applied >= a.GetIndex() && o.unsettled == a.GetUnsettled() {
@@ -175,6 +173,23 @@ func (n *nodes) announce(index, term uint64) {
 	for _, name := range up {
 		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term, Unsettled: n.unsettled()}})
 	}
+}
+
+// tell tells one node what this one is short of, and how far it is.
+func (n *nodes) tell(node string, greets bool) {
+	n.mu.Lock()
+	alarms := slices.Clone(n.own)
+	n.mu.Unlock()
+	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
+	select {
+	case <-n.broker.membership.opened:
+	default:
+		return
+	}
+	n.announcing.Lock()
+	defer n.announcing.Unlock()
+	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled(),
+		Greets: greets}})
 }
 
 // unsettled returns the index of the first gate that is not open, 0 for none. announcing is held.
