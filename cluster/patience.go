@@ -48,8 +48,9 @@ func (n *nodes) awaitUp(node string, done <-chan struct{}) {
 	for {
 		n.mu.Lock()
 		o, moved := n.others[node], n.moved
+		up := o == nil || o.up
 		n.mu.Unlock()
-		if o == nil || o.up {
+		if up {
 			return
 		}
 		select {
