@@ -120,10 +120,7 @@ func (n *nodes) linked(node string, up bool) {
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
-	n.sendAlarms(node)
-	n.announcing.Lock()
-	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled()}})
-	n.announcing.Unlock()
+	n.tell(node, true)
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
@@ -131,6 +128,9 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 	switch {
 	case notice.GetApplied() != nil:
 		a := notice.GetApplied()
+		if a.GetGreets() && n.broker.links != nil {
+			n.tell(node, false)
+		}
 		n.change(func() bool {
 			o := n.others[node]
 			if o == nil || o.applied >= a.GetIndex() && o.unsettled == a.GetUnsettled() {
@@ -176,6 +176,20 @@ func (n *nodes) announce(index, term uint64) {
 	for _, name := range up {
 		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term, Unsettled: n.unsettled()}})
 	}
+}
+
+// tell tells one node what this one is short of, and how far it is.
+func (n *nodes) tell(node string, greets bool) {
+	n.sendAlarms(node)
+	select {
+	case <-n.broker.membership.opened:
+	default:
+		return
+	}
+	n.announcing.Lock()
+	defer n.announcing.Unlock()
+	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled(),
+		Greets: greets}})
 }
 
 // unsettled returns the index of the first gate that is not open, 0 for none. announcing is held.

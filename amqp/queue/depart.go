@@ -254,6 +254,7 @@ func (d *Departure) Leave(heir Heir) {
 		slices.SortFunc(list, func(a, b *Consumer) int { return cmp.Compare(a.joined, b.joined) })
 		for _, c := range list {
 			unacked = append(unacked, c.unacked)
+			c.attached = false
 		}
 	})
 	if err != nil {
@@ -278,9 +279,8 @@ func (d *Departure) Leave(heir Heir) {
 		q.release()
 		q.unpark()
 		q.opts.Log.DropQueue(q.opts.LogID)
-		for _, c := range list {
-			c.attached = false
-			if err != nil {
+		if err != nil {
+			for _, c := range list {
 				c.Receiver.Cancelled(c)
 			}
 		}

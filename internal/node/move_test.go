@@ -25,9 +25,10 @@ type traffic struct {
 	confirmed  map[uint64]bool // message number: publisher << 32 | sequence
 	nacked     int
 	got        map[uint64]int
+	fresh      map[uint64]bool     // of those, without redelivered
 	order      map[[2]int][]uint64 // by consumer and publisher: messages that were not delivered before
 	twice      int                 // messages that came more than once
-	duplicates int                 // of them, without redelivered
+	duplicates int                 // of them, without redelivered each time
 	cancelled  int
 }
 
@@ -36,7 +37,8 @@ func startTraffic(c *trio, queue string, rough, alone bool) *traffic {
 	c.t.Helper()
 	declare(c.t, c.channel(0), queue, nil)
 	x := &traffic{c: c, queue: queue, rough: rough, alone: alone, stop: make(chan struct{}), done: make(chan struct{}),
-		confirmed: make(map[uint64]bool), got: make(map[uint64]int), order: make(map[[2]int][]uint64)}
+		confirmed: make(map[uint64]bool), got: make(map[uint64]int), fresh: make(map[uint64]bool),
+		order: make(map[[2]int][]uint64)}
 	c.t.Cleanup(x.end)
 	for i := range 6 {
 		prefetch := 420 - 80*i
@@ -176,11 +178,12 @@ func (x *traffic) consume(k int, in <-chan amqp.Delivery, prefetch int) {
 	for d := range in {
 		m := binary.BigEndian.Uint64(d.Body)
 		x.mu.Lock()
-		if x.got[m] > 0 && !d.Redelivered {
-			x.duplicates++
-		}
 		x.got[m]++
-		if !d.Redelivered {
+		if !d.Redelivered { // it may be late, and have come again already
+			if x.fresh[m] {
+				x.duplicates++
+			}
+			x.fresh[m] = true
 			key := [2]int{k, int(m >> 32)}
 			x.order[key] = append(x.order[key], m)
 		}

@@ -1741,7 +1741,10 @@ type Applied struct {
 	Term  uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // of the entry at index, 0 if it is not known
 	// unsettled is the index of the first move of a queue behind which something that the node gave to the former leader may be on its way, 0
 	// for none.
-	Unsettled     uint64 `protobuf:"varint,3,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
+	Unsettled uint64 `protobuf:"varint,3,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// greets says that the sender's link to the other node has just come up: it wants to hear how far that is, whose own link may not have
+	// broken.
+	Greets        bool `protobuf:"varint,4,opt,name=greets,proto3" json:"greets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1795,6 +1798,13 @@ func (x *Applied) GetUnsettled() uint64 {
 		return x.Unsettled
 	}
 	return 0
+}
+
+func (x *Applied) GetGreets() bool {
+	if x != nil {
+		return x.Greets
+	}
+	return false
 }
 
 // Alarms are those that are raised on the sending node: all of them, each time.
@@ -2038,11 +2048,12 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\x06alarms\x18\x01 \x01(\v2\x17.brokerd.peer.v1.AlarmsR\x06alarms\x122\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1c.brokerd.peer.v1.DirectReplyR\x05reply\x12\x14\n" +
 	"\x05event\x18\x03 \x01(\fR\x05event\x122\n" +
-	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"Q\n" +
+	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"i\n" +
 	"\aApplied\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1c\n" +
-	"\tunsettled\x18\x03 \x01(\x04R\tunsettled\"\x1e\n" +
+	"\tunsettled\x18\x03 \x01(\x04R\tunsettled\x12\x16\n" +
+	"\x06greets\x18\x04 \x01(\bR\x06greets\"\x1e\n" +
 	"\x06Alarms\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"\x84\x01\n" +
 	"\vDirectReply\x12\x14\n" +
