@@ -293,8 +293,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.leave()
 	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
-	last, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
-	_, err := b.meta.Propose(last, meta.EndOwner{Owner: b.run()})
+	// That must not use up the time for what follows: nodes that are stopped together end up without a majority.
+	ending, cancel := context.WithTimeout(ctx, endTimeout)
+	_, err := b.meta.Propose(ending, meta.EndOwner{Owner: b.run()})
 	cancel()
 	if err != nil {
 		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
@@ -309,6 +310,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.engines.stop()
 	return errors.Join(b.meta.Shutdown(ctx), b.closeNetwork(ctx))
 }
+
+// endTimeout bounds the last change of a node that stops.
+const endTimeout = 2 * time.Second
 
 // closeNetwork ends the links to other nodes and the listener for them.
 func (b *Broker) closeNetwork(ctx context.Context) error {

@@ -31,6 +31,8 @@ type engine struct {
 	since uint64 // see source
 	// settings are what arguments and policies make of the queue.
 	settings atomic.Pointer[policy.Settings]
+	// policies are the names of the policy and the operator policy in force.
+	policies atomic.Pointer[[2]string]
 
 	// deleting is held from the engine's word that the queue may go until the cluster has agreed or refused, so that a
 	// second delete does not take the first one's outcome for granted.
@@ -64,8 +66,9 @@ func (s *engines) start(q *meta.Queue, from source) {
 	}
 	e := &engine{def: q, since: from.since, left: make(chan struct{})}
 	o := &s.broker.opts
-	set := s.broker.settingsOf(q)
+	set, names := s.broker.settingsOf(q)
 	e.settings.Store(set)
+	e.policies.Store(names)
 	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
 	name, store := q.StoreOf()
 	delays := store && !q.KeepsHistory()

@@ -26,6 +26,9 @@ type nodes struct {
 	// that are not open, by the index of the metadata at which they were made.
 	announcing sync.Mutex
 	gates      map[uint64]int
+
+	// telling is held while others are told of alarms, so that the last they hear is the latest. It is locked before mu.
+	telling sync.Mutex
 }
 
 // other is another node of the cluster.
@@ -177,10 +180,7 @@ func (n *nodes) announce(index, term uint64) {
 
 // tell tells one node what this one is short of, and how far it is.
 func (n *nodes) tell(node string, greets bool) {
-	n.mu.Lock()
-	alarms := slices.Clone(n.own)
-	n.mu.Unlock()
-	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
+	n.sendAlarms(node)
 	select {
 	case <-n.broker.membership.opened:
 	default:
@@ -292,10 +292,20 @@ func (b *Broker) SetAlarms(names []string) {
 		}
 	}
 	n.mu.Unlock()
-	for _, name := range up {
-		b.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: names}})
-	}
+	n.sendAlarms(up...)
 	n.tellAlarms()
+}
+
+// sendAlarms tells other nodes what this one is short of. It does not wait for them.
+func (n *nodes) sendAlarms(to ...string) {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.mu.Lock()
+	own := slices.Clone(n.own)
+	n.mu.Unlock()
+	for _, name := range to {
+		n.broker.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: own}})
+	}
 }
 
 // tellAlarms tells the server what any node is short of: messages that are published here may go to queues there.
@@ -303,6 +313,8 @@ func (n *nodes) tellAlarms() {
 	if n.broker.opts.Alarmed == nil {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	n.mu.Lock()
 	all := slices.Clone(n.own)
 	for _, o := range n.others {

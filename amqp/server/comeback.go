@@ -75,7 +75,8 @@ func (d *deliveries) rehome(c *consumer) {
 
 // replace puts a consumer for h in the place of c. It returns false if c was cancelled.
 func (d *deliveries) replace(c *consumer, h queue.Handle) (*consumer, bool) {
-	next := &consumer{handle: h, queue: c.queue, del: d, announced: true, timeout: c.timeout, every: c.every}
+	next := &consumer{handle: h, queue: c.queue, del: d, announced: true, timeout: c.timeout, every: c.every,
+		arguments: c.arguments}
 	next.Consumer = queue.Consumer{Tag: c.Tag, NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority, Prefetch: c.Prefetch,
 		Receiver: next}
 	d.mu.Lock()

@@ -165,6 +165,9 @@ type Connection struct {
 	BlockedByNode bool // publishing is blocked by an alarm
 }
 
+// Title names the connection to people as RabbitMQ does: both addresses.
+func (c Connection) Title() string { return c.Peer + " -> " + c.Local }
+
 // Connections returns the open connections in no particular order.
 func (s *Server) Connections() []Connection {
 	s.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/network"
+	"github.com/brokerd/brokerd/internal/admin"
 	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
@@ -47,6 +48,11 @@ type Node struct {
 	shortages atomic.Pointer[shortages] // as of the last look; nil before the first
 	certs     *certs.Source             // of AMQP over TLS, nil without
 
+	logs       *admin.Logs
+	admin      *admin.Server       // nil before it is open
+	adminPeers *admin.PeerServices // for other nodes
+	adminCerts *certs.Source       // nil without TLS
+
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
 }
@@ -56,7 +62,9 @@ var Release = "brokerd"
 
 // Start builds and starts a node. ctx bounds the start only: the node outlives it and runs until Shutdown.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, err error) {
-	n := &Node{cfg: cfg, log: log, fatal: make(chan error, 1), stopWatch: make(chan struct{})}
+	logs := admin.NewLogs()
+	log = slog.New(logs.Handler(log.Handler()))
+	n := &Node{cfg: cfg, log: log, logs: logs, fatal: make(chan error, 1), stopWatch: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.takeDown(context.WithoutCancel(ctx)))
@@ -89,6 +97,10 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		return nil, err
 	}
 	links := n.links
+	n.adminPeers = admin.NewPeerServices()
+	if links != nil {
+		n.adminPeers.Register(links.Server())
+	}
 	pprof.SetGoroutineLabels(metadataLabels)
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
@@ -136,6 +148,9 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		return nil, err
 	}
 	if err := n.listenTLS(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.openAdmin(ctx); err != nil {
 		return nil, err
 	}
 	if err := n.describe(ctx); err != nil {
@@ -268,6 +283,9 @@ func (n *Node) takeDown(ctx context.Context) error {
 		}
 	}
 	n.phase.Store(phaseStopping)
+	if n.admin != nil {
+		note("closing the admin API", n.admin.Close(ctx))
+	}
 	if n.server != nil {
 		n.dismissClients(ctx)
 	}
