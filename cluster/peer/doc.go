@@ -13,6 +13,9 @@
 // A handle differs from an engine in these points only: a Publication must not have a Source, because no transaction goes across
 // nodes; a Consumer is good for one Consume; and calls that wait do so for 10 seconds at most.
 //
+// Queues that move. The node that led a queue before has its consumers adopted by the new leader over its link ([Links.Heir]). What was
+// delivered by then and is not settled belongs to that link as if it had been delivered over it ([Service.Bequeath]).
+//
 // Flow. A publisher's Flow is given back when the leader's queue gives it back, so that publishers bound what is pending on the
 // way. A consumer has a window of messages and bytes at the leader, which its receiver refills by taking deliveries. What a
 // receiver refuses is kept for a moment and then returned to the queue, so that a client that does not read holds up no

@@ -80,7 +80,7 @@ func (c *trio) start(i int) {
 	cfg.Cluster.Listen = c.proxies[i].target
 	cfg.Cluster.Advertise = c.proxies[i].addr()
 	cfg.Cluster.Secret = "0123456789abcdef0123456789abcdef"
-	cfg.Cluster.NodeTimeout = 2 * time.Second
+	cfg.Cluster.NodeTimeout, cfg.Cluster.CommitTimeout = 2*time.Second, 3*time.Second
 	if i > 0 {
 		cfg.Cluster.Join = []string{c.proxies[0].addr()}
 	}
