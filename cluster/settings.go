@@ -126,7 +126,8 @@ func (a *Access) ConsumerTimeout(queueID uint64) (ms int64, ok bool) {
 		return 0, false
 	}
 	set, _ := b.settingsOf(q)
-	return set.ConsumerTimeout, set.ConsumerTimeout >= 0
+	ms = set.ConsumerTimeout
+	return ms, ms >= 0
 }
 
 // expired deletes a queue that was unused for too long. It is called by the queue's runner and does not wait.

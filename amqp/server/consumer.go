@@ -21,6 +21,7 @@ type consumer struct {
 	timeout   int64         // for acknowledgements in milliseconds, as the client asked; queue.None if it did not
 	every     time.Duration // how often its acknowledgements are looked at, at most; guarded by deliveries.mu
 	announced bool          // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	returning bool          // it is being started anew; guarded by deliveries.mu
 	place     place         // in the channel's limiter; guarded by deliveries.mu
 	arguments []byte        // of basic.consume, encoded
 	// For those who look, guarded by deliveries.mu: messages delivered, and those of them that are unacknowledged.
@@ -221,9 +222,14 @@ func (d *deliveries) cancelled(c *consumer) {
 		return
 	}
 	d.announce(c) // the queue may be gone before consume has come to that
-	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+	if d.comeBack(c) {
 		return
 	}
+	d.end(c)
+}
+
+// end forgets a consumer and tells the client. mu is held.
+func (d *deliveries) end(c *consumer) {
 	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return

@@ -66,7 +66,7 @@ func (n *Node) AdminAddr() string {
 
 // peers returns connections to the other nodes of the cluster.
 func (n *Node) peers() map[string]grpc.ClientConnInterface {
-	if n.network == nil {
+	if n.links == nil {
 		return nil
 	}
 	conns := make(map[string]grpc.ClientConnInterface)
@@ -74,7 +74,7 @@ func (n *Node) peers() map[string]grpc.ClientConnInterface {
 		if m.Name == n.dir.NodeID() {
 			continue
 		}
-		if conn, err := n.network.Conn(m.Name); err == nil {
+		if conn, err := n.links.Conn(m.Name); err == nil {
 			conns[m.Name] = conn
 		}
 	}
@@ -111,8 +111,8 @@ func (h host) Listeners() (list []admin.Listener) {
 	add("amqps", h.TLSAddrs()...)
 	add("admin", filepath.Join(h.DataDir(), "admin.sock"), h.AdminAddr())
 	add("http", h.HTTPAddr())
-	if h.network != nil {
-		add("cluster", h.network.Addr().String())
+	if h.links != nil {
+		add("cluster", h.links.Addr().String())
 	}
 	return list
 }

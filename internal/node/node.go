@@ -34,6 +34,7 @@ type Node struct {
 	log     *slog.Logger
 	dir     *datadir.Dir
 	store   *store.Store
+	links   *network.Network // to other nodes, nil for a node that stays alone
 	broker  *cluster.Broker
 	server  *server.Server
 	memory  *queue.Memory
@@ -51,7 +52,6 @@ type Node struct {
 	admin      *admin.Server       // nil before it is open
 	adminPeers *admin.PeerServices // for other nodes
 	adminCerts *certs.Source       // nil without TLS
-	network    *network.Network    // nil: alone
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -93,11 +93,10 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		return nil, err
 	}
 	pprof.SetGoroutineLabels(linkLabels)
-	links, err := n.openNetwork()
-	if err != nil {
+	if n.links, err = n.openNetwork(); err != nil {
 		return nil, err
 	}
-	n.network = links
+	links := n.links
 	n.adminPeers = admin.NewPeerServices()
 	if links != nil {
 		n.adminPeers.Register(links.Server())
@@ -122,6 +121,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		Memory:           n.memory,
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
+		Refuse:           n.refuse,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
 		Alarmed:          n.alarmed,
 		DeliverReply:     n.deliverReply,
@@ -177,6 +177,13 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
 		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
+	}
+}
+
+// refuse implements cluster.Options.Refuse.
+func (n *Node) refuse(refuse bool) {
+	if s := n.serving.Load(); s != nil {
+		s.Refuse(refuse)
 	}
 }
 
