@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	metav1 "github.com/brokerd/brokerd/proto/meta/v1"
 )
+
+// readTimeout bounds one question to the leader. One that is lost on the way must not hold up the next ones.
+const readTimeout = 2 * time.Second
 
 // reads shares one question to the leader among all who call while an earlier one is under way.
 type reads struct {
@@ -64,8 +68,13 @@ func (rs *reads) run(g *Group) {
 		if r == nil {
 			return
 		}
+		ctx, cancel := context.WithTimeout(g.ctx, readTimeout)
 		var m *metav1.ForwardResponse
-		m, r.retry, r.err = g.askLeader(g.ctx, &metav1.ForwardRequest{Kind: &metav1.ForwardRequest_Read{Read: &metav1.ForwardRead{}}})
+		m, r.retry, r.err = g.askLeader(ctx, &metav1.ForwardRequest{Kind: &metav1.ForwardRequest_Read{Read: &metav1.ForwardRead{}}})
+		if r.err != nil && ctx.Err() != nil {
+			r.retry = true // a question changes nothing, so it can be asked again
+		}
+		cancel()
 		r.index, r.term = m.GetIndex(), m.GetTerm()
 		close(r.done)
 	}
