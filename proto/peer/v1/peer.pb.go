@@ -307,9 +307,11 @@ type LinkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	Refusals      []*Refusal             `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Done          []uint64               `protobuf:"varint,3,rep,packed,name=done,proto3" json:"done,omitempty"`         // publications that are safe, or refused
-	Released      []uint64               `protobuf:"varint,4,rep,packed,name=released,proto3" json:"released,omitempty"` // publications that the queue no longer holds against the publisher
-	Settled       []uint64               `protobuf:"varint,5,rep,packed,name=settled,proto3" json:"settled,omitempty"`   // settlements that are durable
+	Done          []uint64               `protobuf:"varint,3,rep,packed,name=done,proto3" json:"done,omitempty"`           // publications that are safe, or refused
+	Released      []uint64               `protobuf:"varint,4,rep,packed,name=released,proto3" json:"released,omitempty"`   // publications that the queue no longer holds against the publisher
+	Settled       []uint64               `protobuf:"varint,5,rep,packed,name=settled,proto3" json:"settled,omitempty"`     // settlements that are durable, or cannot be
+	Unkept        []uint64               `protobuf:"varint,6,rep,packed,name=unkept,proto3" json:"unkept,omitempty"`       // publications among those done that no log has: whoever has the messages must keep them
+	Unsettled     []uint64               `protobuf:"varint,7,rep,packed,name=unsettled,proto3" json:"unsettled,omitempty"` // settlements among those settled that a restart may undo
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +377,20 @@ func (x *LinkResponse) GetReleased() []uint64 {
 func (x *LinkResponse) GetSettled() []uint64 {
 	if x != nil {
 		return x.Settled
+	}
+	return nil
+}
+
+func (x *LinkResponse) GetUnkept() []uint64 {
+	if x != nil {
+		return x.Unkept
+	}
+	return nil
+}
+
+func (x *LinkResponse) GetUnsettled() []uint64 {
+	if x != nil {
+		return x.Unsettled
 	}
 	return nil
 }
@@ -793,6 +809,7 @@ type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Indexes       []uint32               `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"` // may repeat
+	Lost          bool                   `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`              // the answering node does not lead the queue: it has none of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -839,6 +856,13 @@ func (x *Refusal) GetIndexes() []uint32 {
 		return x.Indexes
 	}
 	return nil
+}
+
+func (x *Refusal) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 // Settle settles deliveries of a consumer, or of gets of a queue.
@@ -1868,13 +1892,15 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\vLinkRequest\x12:\n" +
 	"\n" +
 	"operations\x18\x01 \x03(\v2\x1a.brokerd.peer.v1.OperationR\n" +
-	"operations\"\xbe\x01\n" +
+	"operations\"\xf4\x01\n" +
 	"\fLinkResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.brokerd.peer.v1.EventR\x06events\x124\n" +
 	"\brefusals\x18\x02 \x03(\v2\x18.brokerd.peer.v1.RefusalR\brefusals\x12\x12\n" +
 	"\x04done\x18\x03 \x03(\x04R\x04done\x12\x1a\n" +
 	"\breleased\x18\x04 \x03(\x04R\breleased\x12\x18\n" +
-	"\asettled\x18\x05 \x03(\x04R\asettled\"\x8a\x03\n" +
+	"\asettled\x18\x05 \x03(\x04R\asettled\x12\x16\n" +
+	"\x06unkept\x18\x06 \x03(\x04R\x06unkept\x12\x1c\n" +
+	"\tunsettled\x18\a \x03(\x04R\tunsettled\"\x8a\x03\n" +
 	"\tOperation\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.brokerd.peer.v1.HelloR\x05hello\x122\n" +
 	"\apublish\x18\x02 \x01(\v2\x18.brokerd.peer.v1.PublishR\apublish\x12/\n" +
@@ -1908,10 +1934,11 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"tailBefore\x12\x18\n" +
 	"\aconfirm\x18\a \x01(\bR\aconfirm\x12\x18\n" +
 	"\arelease\x18\b \x01(\bR\arelease\x12\x18\n" +
-	"\aletters\x18\t \x01(\bR\aletters\"3\n" +
+	"\aletters\x18\t \x01(\bR\aletters\"G\n" +
 	"\aRefusal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\aindexes\x18\x02 \x03(\rR\aindexes\"\x96\x01\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\bR\x04lost\"\x96\x01\n" +
 	"\x06Settle\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\x04R\bconsumer\x122\n" +
