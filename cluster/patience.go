@@ -1,8 +1,12 @@
 package cluster
 
 import (
+	"errors"
+
 	"github.com/hashicorp/raft"
 )
+
+var errClosing = errors.New("this node is going down")
 
 // patience is a Raft transport that holds back entries for a member that cannot be reached until it can. Raft itself would try and
 // fail, and wait after each failure twice as long as before, up to ten seconds: so long would a node that comes back after a while
@@ -29,7 +33,9 @@ func patient(t raft.Transport, n *nodes) raft.Transport {
 func (p *patience) AppendEntries(id raft.ServerID, target raft.ServerAddress, r *raft.AppendEntriesRequest,
 	response *raft.AppendEntriesResponse) error {
 	if heartbeat := r.PrevLogEntry == 0 && len(r.Entries) == 0; !heartbeat {
-		p.nodes.awaitUp(string(id), p.done)
+		if !p.nodes.awaitUp(string(id), p.done) {
+			return errClosing
+		}
 	}
 	return p.Transport.AppendEntries(id, target, r, response)
 }
@@ -43,19 +49,22 @@ func (p *patience) Close() error {
 	return nil
 }
 
-// awaitUp waits while node is a member that cannot be reached, until done is closed.
-func (n *nodes) awaitUp(node string, done <-chan struct{}) {
+// awaitUp waits while node is a member that cannot be reached. It returns false when the Broker closes, for Raft ends only once all its
+// requests are answered, or when done is closed.
+func (n *nodes) awaitUp(node string, done <-chan struct{}) bool {
 	for {
 		n.mu.Lock()
 		o, moved := n.others[node], n.moved
 		n.mu.Unlock()
 		if o == nil || o.up {
-			return
+			return true
 		}
 		select {
 		case <-moved:
+		case <-n.broker.ctx.Done():
+			return false
 		case <-done:
-			return
+			return false
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -310,22 +311,38 @@ func (c *trio) deadLetters(t *testing.T) {
 		}
 		b.send("", name, nil, list...)
 	}
-	d, err := b.Consume("rejecting", "", false, false, false, false, nil)
-	b.must(err)
-	for _, m := range take(t, d, n) {
-		b.must(m.Reject(false))
+	reject := func(again bool) {
+		t.Helper()
+		ch := c.channel(t, 1)
+		d, err := ch.Consume("rejecting", "", false, false, false, false, nil)
+		ch.must(err)
+		for _, m := range take(t, d, n) {
+			if m.Redelivered != again {
+				t.Errorf("message %q: redelivered %v, want %v", m.Body, m.Redelivered, again)
+			}
+			ch.must(m.Reject(false))
+		}
 	}
+	reject(false)
 	conn := c.dial(t, 1)
 	for _, name := range []string{"expiring", "rejecting", "short"} {
 		waitFor(t, "end of the messages in "+name, func() bool { return ready(conn, name) == 0 })
 	}
-	c.stop(0) // what waits for node 2 is safe in the log
+	c.stop(0) // what waits for node 2 is safe in the log, as part of the queue that it comes from
 	c.start(0)
+	waitFor(t, "link", func() bool { return c.nodes[1].Broker().Reachable(c.id(0)) })
+	reject(true)
 	c.start(2)
-	for _, m := range take(t, c.channel(t, 1).consume("dead", ""), 3*n) {
-		if !want[string(m.Body)] {
-			t.Errorf("message %q is not one of those or came twice", m.Body)
+	deliveries := c.channel(t, 1).consume("dead", "")
+	for timeout := time.After(patience); len(want) > 0; {
+		select {
+		case m := <-deliveries:
+			if !want[string(m.Body)] {
+				t.Errorf("message %q is not one of those or came twice", m.Body)
+			}
+			delete(want, string(m.Body))
+		case <-timeout:
+			t.Fatalf("these are lost: %v", slices.Sorted(maps.Keys(want)))
 		}
-		delete(want, string(m.Body))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func (c *trio) start(i int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	n, err := Start(ctx, c.cfgs[i], slog.New(slog.DiscardHandler))
+	n, err := Start(ctx, c.cfgs[i], c.log(i))
 	if err != nil {
 		c.t.Fatalf("node %d: %v", i, err)
 	}
@@ -237,4 +238,12 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// log logs what node i says if BROKERD_TEST_LOG is set.
+func (c *trio) log(i int) *slog.Logger {
+	if os.Getenv("BROKERD_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("test_node", i)
 }
