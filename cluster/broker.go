@@ -217,6 +217,7 @@ func (b *Broker) open(ctx context.Context) error {
 	if b.network != nil {
 		b.nodes.follow(b.State())
 		b.tasks.Go(b.nodes.watch)
+		b.tasks.Go(b.reportUsage)
 	}
 	b.ensureEventExchange(ctx)
 	return nil

@@ -108,12 +108,14 @@ func (n *nodes) linked(node string, up bool) {
 	name := n.broker.nodeName(node)
 	if !up {
 		n.broker.log.Warn("node cannot be reached", "node", name)
+		n.broker.usage.forget(node)
 		n.tellAlarms()
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
 	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
 	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index()}})
+	n.broker.tellUsage([]string{node}, true)
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
@@ -142,6 +144,8 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 			return false
 		})
 		n.tellAlarms()
+	case notice.GetUsage() != nil:
+		n.hearUsage(node, notice.GetUsage())
 	case notice.GetReply() != nil:
 		if deliver := n.broker.opts.DeliverReply; deliver != nil {
 			r := notice.GetReply()
@@ -153,17 +157,21 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 // announce tells the other nodes how far this one is. The latest word is all that counts, so one that is lost in between does no
 // harm: the next link begins with it.
 func (n *nodes) announce(index, term uint64) {
+	for _, name := range n.reached() {
+		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term}})
+	}
+}
+
+// reached returns the other nodes to which links are up.
+func (n *nodes) reached() (up []string) {
 	n.mu.Lock()
-	var up []string
+	defer n.mu.Unlock()
 	for name, o := range n.others {
 		if o.up {
 			up = append(up, name)
 		}
 	}
-	n.mu.Unlock()
-	for _, name := range up {
-		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term}})
-	}
+	return up
 }
 
 // agree waits until every node that can be reached has applied what this one has up to index, at most for agreeTimeout: a node
@@ -204,16 +212,10 @@ const agreeTimeout = 2 * time.Second
 // SetAlarms says which resources this node is short of ("memory", "disk"), to all nodes of the cluster.
 func (b *Broker) SetAlarms(names []string) {
 	n := b.nodes
-	var up []string
 	n.mu.Lock()
 	n.own = slices.Clone(names)
-	for name, o := range n.others {
-		if o.up {
-			up = append(up, name)
-		}
-	}
 	n.mu.Unlock()
-	for _, name := range up {
+	for _, name := range n.reached() {
 		b.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: names}})
 	}
 	n.tellAlarms()

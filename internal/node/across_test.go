@@ -11,6 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
 )
 
@@ -26,6 +27,7 @@ func TestAcross(t *testing.T) {
 	t.Run("policies", c.policies)
 	t.Run("exclusive queues", c.exclusive)
 	t.Run("firehose", c.firehose)
+	t.Run("limits", c.limits)
 	t.Run("dead letters for a node that is down", c.deadLetters)
 }
 
@@ -287,6 +289,70 @@ func (c *trio) firehose(t *testing.T) {
 			t.Errorf("%s: %v with queues %s, want %s; all: %v", key, ok, q, queues, got)
 		}
 	}
+}
+
+// limits sets limits that count what clients have on all nodes.
+func (c *trio) limits(t *testing.T) {
+	boss := c.nodes[0].Broker()
+	must := func(_ bool, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(boss.PutVHost(t.Context(), meta.VHost{Name: "small"}))
+	must(boss.PutUser(t.Context(), "few", cluster.Secret{Password: "pw"}, nil))
+	must(boss.SetPermission(t.Context(), meta.Permission{User: "few", VHost: "small", Configure: ".*", Write: ".*", Read: ".*"}))
+	dial := func(i int) (*amqp.Connection, error) {
+		conn, err := amqp.Dial("amqp://few:pw@" + c.nodes[i].Addrs()[0] + "/small")
+		if err == nil {
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+		return conn, err
+	}
+	// taken waits until a connection to node i is taken, or refused.
+	taken := func(i int, want bool) (conn *amqp.Connection) {
+		t.Helper()
+		waitFor(t, fmt.Sprintf("node %d: connection taken %v", i, want), func() bool {
+			var err error
+			conn, err = dial(i)
+			if err == nil && !want {
+				_ = conn.Close()
+			}
+			return err == nil == want
+		})
+		return conn
+	}
+	a, b := taken(0, true), taken(1, true)
+	must(true, boss.SetVHostLimit(t.Context(), "small", cluster.MaxConnections, 2))
+	for i := range 3 {
+		taken(i, false)
+	}
+	must(true, a.Close())
+	taken(2, true)
+	must(true, boss.SetVHostLimit(t.Context(), "small", cluster.MaxConnections, -1))
+	must(true, boss.SetUserLimit(t.Context(), "few", cluster.MaxConnections, 2))
+	taken(0, false)
+	must(true, boss.SetUserLimit(t.Context(), "few", cluster.MaxConnections, -1))
+	must(true, boss.SetUserLimit(t.Context(), "few", cluster.MaxChannels, 1))
+	_, err := b.Channel()
+	must(true, err)
+	waitFor(t, "refusal of a channel of another node", func() bool {
+		conn, err := dial(2)
+		must(true, err)
+		defer func() { _ = conn.Close() }()
+		_, err = conn.Channel()
+		return err != nil
+	})
+	c.stop(1) // what its clients had counts no more
+	waitFor(t, "channel", func() bool {
+		conn, err := dial(2)
+		must(true, err)
+		_, err = conn.Channel()
+		return err == nil
+	})
+	c.start(1)
+	c.linked()
 }
 
 // deadLetters has messages die whose dead-letter queue is on a node that is down. The node that they come from stops meanwhile, too.
