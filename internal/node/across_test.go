@@ -28,6 +28,7 @@ func TestAcross(t *testing.T) {
 	t.Run("exclusive queues", c.exclusive)
 	t.Run("firehose", c.firehose)
 	t.Run("limits", c.limits)
+	t.Run("events", c.events)
 	t.Run("dead letters for a node that is down", c.deadLetters)
 }
 
@@ -353,6 +354,34 @@ func (c *trio) limits(t *testing.T) {
 	})
 	c.start(1)
 	c.linked()
+}
+
+// events has each node make changes: every one is told once, with the user who made it.
+func (c *trio) events(t *testing.T) {
+	a := c.channel(t, 0)
+	a.declare("told", nil)
+	a.bind("told", "queue.*", "amq.rabbitmq.event")
+	a.bind("told", "vhost.*", "amq.rabbitmq.event")
+	told := a.consume("told", "")
+	var want []string
+	for i := range 3 {
+		ch := c.channel(t, i)
+		name := fmt.Sprint("of", i)
+		ch.declare(name, nil)
+		_, err := ch.QueueDelete(name, false, false, false)
+		ch.must(err)
+		_, err = c.nodes[i].Broker().PutVHost(cluster.WithActor(t.Context(), fmt.Sprint("boss", i)), meta.VHost{Name: name})
+		ch.must(err)
+		want = append(want, "queue.created "+name+" guest", "queue.deleted "+name+" guest", fmt.Sprint("vhost.created ", name, " boss", i))
+	}
+	var got []string
+	for _, m := range take(t, told, len(want)) {
+		got = append(got, fmt.Sprint(m.RoutingKey, " ", m.Headers["name"], " ", m.Headers["user_who_performed_action"]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n%q, want\n%q", got, want)
+	}
+	a.must(a.QueueUnbind("told", "queue.*", "amq.rabbitmq.event", nil))
 }
 
 // deadLetters has messages die whose dead-letter queue is on a node that is down. The node that they come from stops meanwhile, too.
