@@ -1,12 +1,10 @@
 package cluster
 
 import (
-	"errors"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
-
-var errClosing = errors.New("this node is going down")
 
 // patience is a Raft transport that holds back entries for a member that cannot be reached until it can. Raft itself would try and
 // fail, and wait after each failure twice as long as before, up to ten seconds: so long would a node that comes back after a while
@@ -33,9 +31,7 @@ func patient(t raft.Transport, n *nodes) raft.Transport {
 func (p *patience) AppendEntries(id raft.ServerID, target raft.ServerAddress, r *raft.AppendEntriesRequest,
 	response *raft.AppendEntriesResponse) error {
 	if heartbeat := r.PrevLogEntry == 0 && len(r.Entries) == 0; !heartbeat {
-		if !p.nodes.awaitUp(string(id), p.done) {
-			return errClosing
-		}
+		p.nodes.awaitUp(string(id), p.done)
 	}
 	return p.Transport.AppendEntries(id, target, r, response)
 }
@@ -49,22 +45,41 @@ func (p *patience) Close() error {
 	return nil
 }
 
-// awaitUp waits while node is a member that cannot be reached. It returns false when the Broker closes, for Raft ends only once all its
-// requests are answered, or when done is closed.
-func (n *nodes) awaitUp(node string, done <-chan struct{}) bool {
+// awaitUp waits while node is a member that cannot be reached, until done is closed, this node is about to stop, or it leads no more.
+// Raft waits for those who wait here before it closes its transport, and with them for the heartbeats that they are in charge of.
+func (n *nodes) awaitUp(node string, done <-chan struct{}) {
+	look := time.NewTicker(leadsStill)
+	defer look.Stop()
 	for {
 		n.mu.Lock()
-		o, moved := n.others[node], n.moved
+		o := n.others[node]
+		reached, moved := o == nil || o.up, n.moved
 		n.mu.Unlock()
-		if o == nil || o.up {
-			return true
+		if reached {
+			return
 		}
 		select {
 		case <-moved:
-		case <-n.broker.ctx.Done():
-			return false
 		case <-done:
-			return false
+			return
+		case <-n.broker.leaving:
+			return
+		case <-look.C:
+			if n.ledByOthers() {
+				return
+			}
 		}
+	}
+}
+
+const leadsStill = 500 * time.Millisecond
+
+// ledByOthers says whether this node certainly does not lead the metadata.
+func (n *nodes) ledByOthers() bool {
+	select {
+	case <-n.broker.membership.opened:
+		return !n.broker.meta.IsLeader()
+	default:
+		return false
 	}
 }

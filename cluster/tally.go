@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"slices"
 	"time"
 
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
@@ -125,7 +124,6 @@ func (b *Broker) tellUsage(nodes []string, ask bool) (told bool) {
 func (n *nodes) hearUsage(node string, m *peerv1.Usage) {
 	n.mu.Lock()
 	member := n.others[node] != nil
-	alarms := slices.Clone(n.own)
 	n.mu.Unlock()
 	if !member {
 		return
@@ -133,6 +131,6 @@ func (n *nodes) hearUsage(node string, m *peerv1.Usage) {
 	n.broker.usage.hear(node, m)
 	if m.GetAsk() {
 		n.broker.tellUsage([]string{node}, false)
-		n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
+		n.sendAlarms(node)
 	}
 }

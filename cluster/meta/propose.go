@@ -57,6 +57,9 @@ func (g *Group) Propose(ctx context.Context, c Command) (Result, error) {
 
 // ProposeAs is Propose for a user, whose name every member finds in the Changes that the command causes; empty for nobody.
 func (g *Group) ProposeAs(ctx context.Context, actor string, c Command) (Result, error) {
+	if r, done, err := g.proposeEarly(ctx, c); done {
+		return r, err
+	}
 	version := versionOf(c)
 	if version > g.opts.Version {
 		return Result{}, tooNew(version, g.opts.NodeID, g.opts.Version)

@@ -26,6 +26,13 @@ func (l *failingLog) Submit(op *block.Op) {
 	}
 }
 
+// at returns where the i-th message that came is in its queue.
+func (s *sink) at(i int) queue.Range {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return queue.Range{First: s.offsets[i], Last: s.offsets[i]}
+}
+
 // TestFailedLog has the leader's log fail: whoever publishes must keep its messages, whoever settles must hear of it.
 func TestFailedLog(t *testing.T) {
 	l := newLeader(t)
@@ -45,8 +52,8 @@ func TestFailedLog(t *testing.T) {
 		var got error
 		done := make(chan struct{})
 		v := &queue.Settlement{Handle: h, Consumer: &c.Consumer, Done: func() { close(done) }, Failed: func(err error) { got = err }}
-		for _, off := range c.offsets[from:to] {
-			v.Ranges = append(v.Ranges, queue.Range{First: off, Last: off})
+		for i := from; i < to; i++ {
+			v.Ranges = append(v.Ranges, c.at(i))
 		}
 		h.Settle(v)
 		within(t, what, done)
@@ -101,12 +108,12 @@ func TestVoidSettlements(t *testing.T) {
 	if _, err := q.PrepareDelete(false, false); err != nil { // so that nothing is answered
 		t.Fatal(err)
 	}
-	underWay, done := settle(queue.Settlement{Consumer: &c.Consumer, Ranges: []queue.Range{{First: c.offsets[0], Last: c.offsets[0]}}})
+	underWay, done := settle(queue.Settlement{Consumer: &c.Consumer, Ranges: []queue.Range{c.at(0)}})
 	u.cut()
 	want("under way when the link was lost", underWay, done)
 	q.Resume()
 	u.wait()
-	failed, done := settle(queue.Settlement{Consumer: &c.Consumer, Ranges: []queue.Range{{First: c.offsets[1], Last: c.offsets[1]}}})
+	failed, done := settle(queue.Settlement{Consumer: &c.Consumer, Ranges: []queue.Range{c.at(1)}})
 	want("of a consumer of a lost link", failed, done)
 	again, _, ok, err := h.Get(false)
 	if !ok || err != nil {

@@ -17,7 +17,7 @@ import (
 
 // TestAcross uses what one node has from the others.
 func TestAcross(t *testing.T) {
-	c := newTrio(t)
+	c := newThree(t)
 	t.Run("recent history", c.recentHistory)
 	t.Run("delayed messages", c.delayed)
 	t.Run("direct replies", c.directReplies)
@@ -32,7 +32,7 @@ func TestAcross(t *testing.T) {
 	t.Run("dead letters for a node that is down", c.deadLetters)
 }
 
-func (c *trio) recentHistory(t *testing.T) {
+func (c *three) recentHistory(t *testing.T) {
 	a, b, d := c.channel(t, 0), c.channel(t, 1), c.channel(t, 2)
 	a.exchange("recent", "x-recent-history", amqp.Table{"x-recent-history-length": int32(3)})
 	b.send("recent", "", nil, "1", "2", "3", "4", "5")
@@ -53,7 +53,7 @@ func (c *trio) recentHistory(t *testing.T) {
 	}
 }
 
-func (c *trio) delayed(t *testing.T) {
+func (c *three) delayed(t *testing.T) {
 	a := c.channel(t, 0)
 	a.exchange("later", "x-delayed-message", amqp.Table{"x-delayed-type": "topic"})
 	var queues [3]<-chan amqp.Delivery
@@ -78,7 +78,7 @@ func (c *trio) delayed(t *testing.T) {
 	}
 }
 
-func (c *trio) directReplies(t *testing.T) {
+func (c *three) directReplies(t *testing.T) {
 	for _, where := range [][3]int{{0, 1, 2}, {2, 0, 1}, {1, 1, 0}} { // queue, client, server
 		c.channel(t, where[0]).declare("questions", nil)
 		client, server := c.channel(t, where[1]), c.channel(t, where[2])
@@ -99,7 +99,7 @@ func (c *trio) directReplies(t *testing.T) {
 	}
 }
 
-func (c *trio) alarms(t *testing.T) {
+func (c *three) alarms(t *testing.T) {
 	conn := c.dial(t, 0)
 	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 4))
 	ch := newChannel(t, conn)
@@ -136,7 +136,7 @@ func (c *trio) alarms(t *testing.T) {
 	}
 }
 
-func (c *trio) expiry(t *testing.T) {
+func (c *three) expiry(t *testing.T) {
 	a, b := c.channel(t, 0), c.channel(t, 1)
 	arguments := amqp.Table{"x-expires": int32(500)}
 	a.declare("used", arguments)
@@ -156,7 +156,7 @@ func (c *trio) expiry(t *testing.T) {
 	waitFor(t, "end of the queue that nobody uses any more", gone("used"))
 }
 
-func (c *trio) autoDelete(t *testing.T) {
+func (c *three) autoDelete(t *testing.T) {
 	for _, how := range []string{"cancel", "channel", "connection"} {
 		a, on := c.channel(t, 0), c.dial(t, 2)
 		_, err := a.QueueDeclare("fleeting", true, true, false, false, nil)
@@ -192,7 +192,7 @@ func (c *trio) autoDelete(t *testing.T) {
 	}
 }
 
-func (c *trio) policies(t *testing.T) {
+func (c *three) policies(t *testing.T) {
 	a, b, on := c.channel(t, 0), c.channel(t, 1), c.dial(t, 2)
 	a.declare("ruled", nil)
 	a.declare("ruled.dead", nil)
@@ -229,7 +229,7 @@ func (c *trio) policies(t *testing.T) {
 	has(5)
 }
 
-func (c *trio) exclusive(t *testing.T) {
+func (c *three) exclusive(t *testing.T) {
 	owner := c.channel(t, 0)
 	_, err := owner.QueueDeclare("mine", false, false, true, false, nil)
 	owner.must(err)
@@ -260,7 +260,7 @@ func (c *trio) exclusive(t *testing.T) {
 	take(t, owner.consume("mine", ""), 1)
 }
 
-func (c *trio) firehose(t *testing.T) {
+func (c *three) firehose(t *testing.T) {
 	set := func(on bool) {
 		t.Helper()
 		if _, err := c.nodes[0].Broker().PutVHost(t.Context(), meta.VHost{Name: "/", Tracing: on}); err != nil {
@@ -293,7 +293,7 @@ func (c *trio) firehose(t *testing.T) {
 }
 
 // limits sets limits that count what clients have on all nodes.
-func (c *trio) limits(t *testing.T) {
+func (c *three) limits(t *testing.T) {
 	boss := c.nodes[0].Broker()
 	must := func(_ bool, err error) {
 		t.Helper()
@@ -357,7 +357,7 @@ func (c *trio) limits(t *testing.T) {
 }
 
 // events has each node make changes: every one is told once, with the user who made it.
-func (c *trio) events(t *testing.T) {
+func (c *three) events(t *testing.T) {
 	a := c.channel(t, 0)
 	a.declare("told", nil)
 	a.bind("told", "queue.*", "amq.rabbitmq.event")
@@ -385,7 +385,7 @@ func (c *trio) events(t *testing.T) {
 }
 
 // deadLetters has messages die whose dead-letter queue is on a node that is down. The node that they come from stops meanwhile, too.
-func (c *trio) deadLetters(t *testing.T) {
+func (c *three) deadLetters(t *testing.T) {
 	const n = 50
 	c.channel(t, 2).declare("dead", nil)
 	a := c.channel(t, 0)

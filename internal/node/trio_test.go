@@ -3,8 +3,11 @@ package node
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,236 +17,228 @@ import (
 	"github.com/brokerd/brokerd/internal/config"
 )
 
-// trio is a cluster of three nodes in this process.
+// trio is a cluster of three nodes in this process. What the others say to a node goes through its proxy.
 type trio struct {
-	t     testing.TB
-	cfgs  [3]*config.Config
-	nodes [3]*Node // nil while a node is down
+	t       *testing.T
+	dir     string
+	nodes   [3]*Node
+	proxies [3]*proxy
+
+	mu    sync.Mutex
+	addrs [3]string // where they serve clients
 }
 
-const patience = 30 * time.Second
+func (c *trio) addr(i int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addrs[i]
+}
 
-func newTrio(t testing.TB) *trio {
+func startTrio(t *testing.T) *trio {
 	t.Helper()
-	c := &trio{t: t}
-	for i := range c.cfgs {
-		cfg := config.Default()
-		cfg.DataDir = t.TempDir()
-		cfg.AMQP.Listen, cfg.HTTP.Listen = []string{"127.0.0.1:0"}, ""
-		cfg.Node.Name, cfg.Cluster.Listen, cfg.Cluster.Secret = fmt.Sprintf("node%d", i), "127.0.0.1:0", "the secret of three"
-		cfg.Cluster.CommitTimeout = 5 * time.Second
-		c.cfgs[i] = cfg
+	c := &trio{t: t, dir: t.TempDir()}
+	for i := range c.proxies {
+		c.proxies[i] = newProxy(t)
 	}
-	t.Cleanup(c.stopAll)
-	for i := range c.cfgs {
-		if i > 0 {
-			c.cfgs[i].Cluster.Join = []string{c.address(0)}
-		}
+	for i := range c.nodes {
 		c.start(i)
 	}
+	t.Cleanup(func() {
+		var work sync.WaitGroup
+		for i := range c.nodes {
+			if c.nodes[i] != nil {
+				work.Go(func() { c.stop(i) })
+			}
+		}
+		work.Wait()
+	})
 	c.linked()
 	return c
 }
 
-// address returns where the other nodes reach node i.
-func (c *trio) address(i int) string {
-	b := c.nodes[i].Broker()
-	return b.State().Node(b.NodeID()).Address
-}
-
-// start starts node i, with the data that it has.
-func (c *trio) start(i int) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	n, err := Start(ctx, c.cfgs[i], c.log(i))
-	if err != nil {
-		c.t.Fatalf("node %d: %v", i, err)
-	}
-	c.nodes[i] = n
-	c.cfgs[i].Cluster.Listen = c.address(i) // also after a restart
-}
-
-// linked waits until all nodes that are up have links to each other.
+// linked waits until all nodes that run are linked.
 func (c *trio) linked() {
 	c.t.Helper()
-	for _, from := range c.nodes {
-		for _, to := range c.nodes {
-			if from != nil && to != nil {
-				waitFor(c.t, "link", func() bool { return from.Broker().Reachable(to.Broker().NodeID()) })
+	c.wait("links", func() bool {
+		for _, n := range c.nodes {
+			for _, o := range c.nodes {
+				if n != nil && o != nil && !n.Broker().Reachable(o.dir.NodeID()) {
+					return false
+				}
 			}
 		}
-	}
+		return true
+	})
 }
 
-// stop stops node i in order.
-func (c *trio) stop(i int) {
+func (c *trio) start(i int) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	cfg := config.Default()
+	cfg.DataDir = filepath.Join(c.dir, fmt.Sprint(i))
+	cfg.Node.Name = fmt.Sprintf("n%d", i)
+	cfg.AMQP.Listen = []string{"127.0.0.1:0"}
+	cfg.Cluster.Listen = c.proxies[i].target
+	cfg.Cluster.Advertise = c.proxies[i].addr()
+	cfg.Cluster.Secret = "0123456789abcdef0123456789abcdef"
+	cfg.Cluster.NodeTimeout = 2 * time.Second
+	if i > 0 {
+		cfg.Cluster.Join = []string{c.proxies[0].addr()}
+	}
+	var out io.Writer = io.Discard
+	if testing.Verbose() {
+		out = os.Stderr
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	n, err := Start(ctx, cfg, slog.New(slog.NewTextHandler(out, nil)).With("on", cfg.Node.Name))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.nodes[i] = n
+	c.mu.Lock()
+	c.addrs[i] = n.Addrs()[0]
+	c.mu.Unlock()
+}
+
+func (c *trio) stop(i int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	if err := c.nodes[i].Shutdown(ctx); err != nil {
-		c.t.Errorf("node %d: %v", i, err)
+		c.t.Error(err)
 	}
 	c.nodes[i] = nil
 }
 
-// stopAll stops all nodes at once. Those that are last have nobody to agree with, so what they say does not count.
-func (c *trio) stopAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, n := range c.nodes {
-		if n != nil {
-			wg.Go(func() { _ = n.Shutdown(ctx) })
+// wait waits for a condition.
+func (c *trio) wait(what string, ok func() bool) {
+	c.t.Helper()
+	for began := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			c.t.Fatalf("no %s within 30 s", what)
 		}
 	}
-	wg.Wait()
 }
 
-// id returns the id of node i.
-func (c *trio) id(i int) string { return c.nodes[i].Broker().NodeID() }
-
-// dial opens a connection to node i.
-func (c *trio) dial(t testing.TB, i int) *amqp.Connection {
-	t.Helper()
-	conn, err := amqp.Dial("amqp://guest:guest@" + c.nodes[i].Addrs()[0] + "/")
-	if err != nil {
-		t.Fatalf("node %d: %v", i, err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-// channel opens a channel of a new connection to node i, which confirms what is published.
-func (c *trio) channel(t testing.TB, i int) *channel {
-	t.Helper()
-	return newChannel(t, c.dial(t, i))
-}
-
-// channel is a channel whose methods must succeed.
-type channel struct {
-	*amqp.Channel
-	t testing.TB
-}
-
-func newChannel(t testing.TB, conn *amqp.Connection) *channel {
-	t.Helper()
-	ch, err := conn.Channel()
-	if err == nil {
-		err = ch.Confirm(false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &channel{ch, t}
-}
-
-func (c *channel) must(err error) {
+func (c *trio) dial(i int) *amqp.Connection {
 	c.t.Helper()
+	conn, err := amqp.Dial("amqp://guest:guest@" + c.addr(i) + "/")
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return conn
 }
 
-// declare declares a durable queue.
-func (c *channel) declare(name string, arguments amqp.Table) {
+func (c *trio) channel(i int) *amqp.Channel {
 	c.t.Helper()
-	_, err := c.QueueDeclare(name, true, false, false, false, arguments)
-	c.must(err)
-}
-
-// exchange declares a durable exchange.
-func (c *channel) exchange(name, kind string, arguments amqp.Table) {
-	c.t.Helper()
-	c.must(c.ExchangeDeclare(name, kind, true, false, false, false, arguments))
-}
-
-func (c *channel) bind(queue, key, exchange string) {
-	c.t.Helper()
-	c.must(c.QueueBind(queue, key, exchange, false, nil))
-}
-
-// send publishes persistent messages and waits until they are confirmed.
-func (c *channel) send(exchange, key string, headers amqp.Table, bodies ...string) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	var all []*amqp.DeferredConfirmation
-	for _, body := range bodies {
-		d, err := c.PublishWithDeferredConfirmWithContext(ctx, exchange, key, false, false,
-			amqp.Publishing{DeliveryMode: amqp.Persistent, Headers: headers, Body: []byte(body)})
-		c.must(err)
-		all = append(all, d)
-	}
-	for i, d := range all {
-		if ok, err := d.WaitContext(ctx); err != nil || !ok {
-			c.t.Fatalf("message %q for %q, %q: confirmed %v, %v", bodies[i], exchange, key, ok, err)
-		}
-	}
-}
-
-// consume begins to consume without acknowledgements.
-func (c *channel) consume(queue, tag string) <-chan amqp.Delivery {
-	c.t.Helper()
-	d, err := c.Consume(queue, tag, true, false, false, false, nil)
-	c.must(err)
-	return d
-}
-
-// ready returns how many messages are ready in a queue, -1 if there is none.
-func ready(conn *amqp.Connection, queue string) int {
+	conn := c.dial(i)
+	c.t.Cleanup(func() { _ = conn.Close() })
 	ch, err := conn.Channel()
 	if err != nil {
-		return -1
+		c.t.Fatal(err)
 	}
-	defer func() { _ = ch.Close() }()
-	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	return ch
+}
+
+// leader returns the node that leads a queue, as node 0 knows it.
+func (c *trio) leader(queue string) int {
+	id := c.nodes[0].Broker().State().Queue("/", queue).Leader
+	for i, n := range c.nodes {
+		if n != nil && n.dir.NodeID() == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// move has any node move a queue to node to.
+func (c *trio) move(by int, queue string, to int, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return c.nodes[by].Broker().MoveQueue(ctx, "/", queue, fmt.Sprintf("n%d", to))
+}
+
+// proxy passes connections on, and can cut them.
+type proxy struct {
+	listener net.Listener
+	target   string // where the node listens
+	work     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	down  bool
+}
+
+func newProxy(t *testing.T) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return -1
+		t.Fatal(err)
 	}
-	return q.Messages
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := free.Addr().String() // free until the node listens, most likely
+	_ = free.Close()
+	p := &proxy{listener: l, target: target, conns: make(map[net.Conn]struct{})}
+	p.work.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.cut()
+		p.work.Wait()
+	})
+	return p
 }
 
-// take receives n messages and returns them.
-func take(t testing.TB, d <-chan amqp.Delivery, n int) (list []amqp.Delivery) {
-	t.Helper()
-	timeout := time.After(patience)
-	for len(list) < n {
-		select {
-		case m, ok := <-d:
-			if !ok {
-				t.Fatalf("the consumer ended after %d messages of %d", len(list), n)
-			}
-			list = append(list, m)
-		case <-timeout:
-			t.Fatalf("%d messages came, want %d", len(list), n)
+func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
 		}
-	}
-	return list
-}
-
-func bodies(list []amqp.Delivery) (all []string) {
-	for _, m := range list {
-		all = append(all, string(m.Body))
-	}
-	return all
-}
-
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for wait := time.Millisecond; !ok(); wait = min(2*wait, 20*time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still waiting for: %s", what)
+		p.mu.Lock()
+		down := p.down
+		p.mu.Unlock()
+		if down {
+			_ = in.Close()
+			continue
 		}
-		time.Sleep(wait)
+		out, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[in], p.conns[out] = struct{}{}, struct{}{}
+		if p.down {
+			_, _ = in.Close(), out.Close()
+		}
+		p.mu.Unlock()
+		pass := func(to, from net.Conn) {
+			_, _ = io.Copy(to, from)
+			_, _ = to.Close(), from.Close()
+			p.mu.Lock()
+			delete(p.conns, from)
+			p.mu.Unlock()
+		}
+		p.work.Go(func() { pass(out, in) })
+		p.work.Go(func() { pass(in, out) })
 	}
 }
 
-// log logs what node i says if BROKERD_TEST_LOG is set.
-func (c *trio) log(i int) *slog.Logger {
-	if os.Getenv("BROKERD_TEST_LOG") == "" {
-		return slog.New(slog.DiscardHandler)
+// cut ends all connections, and refuses others until heal.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+	for c := range p.conns {
+		_ = c.Close()
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("test_node", i)
+}
+
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
 }
