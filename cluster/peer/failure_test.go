@@ -92,8 +92,8 @@ func TestVoidSettlements(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatalf("get: %v, %v", ok, err)
 	}
-	settle := func(v queue.Settlement) (failed *error, done chan struct{}) {
-		failed, done = new(error), make(chan struct{})
+	settle := func(v queue.Settlement) (*error, chan struct{}) {
+		failed, done := new(error), make(chan struct{})
 		v.Handle, v.Failed, v.Done = h, func(err error) { *failed = err }, func() { close(done) }
 		h.Settle(&v)
 		return failed, done
