@@ -41,6 +41,9 @@ func (a absent) Publish(p *queue.Publication) {
 
 // Settle has nothing to settle.
 func (a absent) Settle(s *queue.Settlement) {
+	if s.Failed != nil && !errors.Is(a.err, queue.ErrGone) {
+		s.Failed(a.err)
+	}
 	if s.Done != nil {
 		s.Done()
 	}

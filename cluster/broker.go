@@ -235,6 +235,7 @@ func (b *Broker) open(ctx context.Context) error {
 	if b.network != nil {
 		b.nodes.follow(b.State())
 		b.tasks.Go(b.nodes.watch)
+		b.tasks.Go(b.reportUsage)
 	}
 	b.ensureEventExchange(ctx)
 	return nil
@@ -359,8 +360,10 @@ func (b *Broker) propose(c meta.Command) (meta.Result, error) { return b.propose
 func (b *Broker) proposeAs(ctx context.Context, actor string, c meta.Command) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
 	defer cancel()
-	defer b.events.attribute(c, actor)()
-	r, err := b.meta.Propose(ctx, c)
+	if !b.events.listening.Load() {
+		actor = "" // nobody asks
+	}
+	r, err := b.meta.ProposeAs(ctx, actor, c)
 	if err == nil {
 		// Whoever is told that it is done may use it on another node at once.
 		b.nodes.agree(ctx, r.Index)

@@ -143,6 +143,9 @@ func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait 
 	batch := &queue.Batch{First: 1, Last: uint64(post.block.Count)}
 	batch.Complete = func(batch *queue.Batch) {
 		if !batch.Lost() {
+			if batch.Unkept() {
+				whole.Unkeep()
+			}
 			whole.Done()
 			return
 		}

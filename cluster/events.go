@@ -17,7 +17,8 @@ import (
 
 // EventExchange is the topic exchange in the default vhost on which the broker says what happens: queue.created,
 // connection.closed and so on, with the particulars as headers and no body, like RabbitMQ's event exchange plugin
-// (SEMANTICS 22.2). Changes of the metadata are published by the node that leads them, the rest by the node where it happens.
+// (SEMANTICS 22.2). Changes of the metadata are published by the node that leads them, whichever node proposed them for a user; what a
+// change entails has the same user. The rest is published by the node where it happens.
 const EventExchange = "amq.rabbitmq.event"
 
 // nobody is the user in events that no user caused.
@@ -38,10 +39,9 @@ type events struct {
 
 	mu      sync.Mutex
 	pending []happening
-	waiting int                // events in pending
-	running bool               // a task is publishing
-	lost    int                // events that found no room since the last line in the log
-	actors  map[subject]string // subject of a change that is being proposed -> user
+	waiting int  // events in pending
+	running bool // a task is publishing
+	lost    int  // events that found no room since the last line in the log
 
 	subscribers map[*Subscription]struct{}
 }
@@ -53,7 +53,6 @@ type happening struct {
 	headers wire.Table
 
 	changes []meta.Change
-	actors  map[int]string // users of the changes, by index; others were caused by nobody
 }
 
 func (h *happening) count() int { return max(1, len(h.changes)) }
@@ -99,46 +98,12 @@ func (b *Broker) ensureEventExchange(ctx context.Context) {
 	}
 }
 
-// attribute notes that a change is made for a user, so that the event can say so. The returned function, which is to be called
-// once the change has taken effect or failed, ends that.
-func (e *events) attribute(c meta.Command, actor string) (done func()) {
-	if actor == "" || !e.listening.Load() {
-		return func() {}
-	}
-	about := subjectOf(c)
-	if about == (subject{}) {
-		return func() {}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.actors == nil {
-		e.actors = make(map[subject]string)
-	}
-	e.actors[about] = actor
-	return func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		delete(e.actors, about)
-	}
-}
-
 // follow publishes what a new state brought. It is called once the routes are those of the state, and does not wait.
 func (e *events) follow(changes []meta.Change) {
 	if !e.look() {
 		return
 	}
-	h := happening{at: time.Now(), changes: changes}
-	e.mu.Lock()
-	if len(e.actors) > 0 {
-		h.actors = make(map[int]string)
-		for i, c := range changes {
-			if actor, ok := e.actors[subjectOfEntity(c.Entity())]; ok {
-				h.actors[i] = actor
-			}
-		}
-	}
-	e.mu.Unlock()
-	e.add(h)
+	e.add(happening{at: time.Now(), changes: changes})
 }
 
 // event publishes one event. It does not wait.
@@ -193,8 +158,8 @@ func (e *events) publish(h *happening) {
 	if !e.broker.meta.IsLeader() {
 		return
 	}
-	for i, c := range h.changes {
-		actor := h.actors[i]
+	for _, c := range h.changes {
+		actor := c.Actor
 		if actor == "" {
 			actor = nobody
 		}

@@ -147,7 +147,7 @@ func TestEvents(t *testing.T) {
 	must(t, err)
 	l.expect("parameter.set", "component", "c", "name", "n", "value", "1")
 	must(t, n.DeleteUser(ctx, "u"))
-	l.expect("topic.permission.deleted", "user", "u", "user_who_performed_action", nobody)
+	l.expect("topic.permission.deleted", "user", "u", "user_who_performed_action", "op")
 	l.expect("user.deleted", "name", "u", "user_who_performed_action", "op")
 	l.expect("user.limits.cleared", "name", "u")
 	must(t, n.DeleteVHost(ctx, "v"))

@@ -116,11 +116,13 @@ func (n *nodes) linked(node string, up bool) {
 	name := n.broker.nodeName(node)
 	if !up {
 		n.broker.log.Warn("node cannot be reached", "node", name)
+		n.broker.usage.forget(node)
 		n.tellAlarms()
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
 	n.tell(node, true)
+	n.broker.tellUsage([]string{node}, true)
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
@@ -152,6 +154,8 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 			return false
 		})
 		n.tellAlarms()
+	case notice.GetUsage() != nil:
+		n.hearUsage(node, notice.GetUsage())
 	case notice.GetReply() != nil:
 		if deliver := n.broker.opts.DeliverReply; deliver != nil {
 			r := notice.GetReply()
@@ -163,14 +167,7 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 // announce tells the other nodes how far this one is. The latest word is all that counts, so one that is lost in between does no
 // harm: the next link begins with it.
 func (n *nodes) announce(index, term uint64) {
-	n.mu.Lock()
-	var up []string
-	for name, o := range n.others {
-		if o.up {
-			up = append(up, name)
-		}
-	}
-	n.mu.Unlock()
+	up := n.reached()
 	n.announcing.Lock()
 	defer n.announcing.Unlock()
 	for _, name := range up {
@@ -190,6 +187,18 @@ func (n *nodes) tell(node string, greets bool) {
 	defer n.announcing.Unlock()
 	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled(),
 		Greets: greets}})
+}
+
+// reached returns the other nodes to which links are up.
+func (n *nodes) reached() (up []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name, o := range n.others {
+		if o.up {
+			up = append(up, name)
+		}
+	}
+	return up
 }
 
 // unsettled returns the index of the first gate that is not open, 0 for none. announcing is held.
@@ -283,16 +292,10 @@ const agreeTimeout = 2 * time.Second
 // SetAlarms says which resources this node is short of ("memory", "disk"), to all nodes of the cluster.
 func (b *Broker) SetAlarms(names []string) {
 	n := b.nodes
-	var up []string
 	n.mu.Lock()
 	n.own = slices.Clone(names)
-	for name, o := range n.others {
-		if o.up {
-			up = append(up, name)
-		}
-	}
 	n.mu.Unlock()
-	n.sendAlarms(up...)
+	n.sendAlarms(n.reached()...)
 	n.tellAlarms()
 }
 

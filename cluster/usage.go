@@ -8,13 +8,17 @@ import (
 	"github.com/brokerd/brokerd/cluster/meta"
 )
 
-// usage counts what vhosts and users have, against their limits. Connections and channels are those of this node. A method that
-// takes Broker.mu as well takes that first.
+// usage counts what vhosts and users have, against their limits. Connections and channels are those of this node; those of other nodes
+// are added as far as they are known (see tally.go). A method that takes Broker.mu as well takes that first.
 type usage struct {
 	mu     sync.Mutex
 	vhosts map[string]*account
 	users  map[string]*account
 	open   map[*Access]struct{} // not closed yet
+
+	elsewhere map[string]tallies // by node
+	changed   chan struct{}      // holds one when the other nodes are to be told
+	telling   sync.Mutex         // held while they are, so that the latest word comes last; taken before mu
 }
 
 // account is what one vhost or user has. Accounts without content are not kept.
@@ -29,7 +33,8 @@ type account struct {
 }
 
 func newUsage() usage {
-	return usage{vhosts: make(map[string]*account), users: make(map[string]*account), open: make(map[*Access]struct{})}
+	return usage{vhosts: make(map[string]*account), users: make(map[string]*account), open: make(map[*Access]struct{}),
+		elsewhere: make(map[string]tallies), changed: make(chan struct{}, 1)}
 }
 
 // change calls edit with the account of name, which is made if there is none, and forgets it if nothing is left in it.
@@ -115,10 +120,10 @@ func (u *usage) connect(a *Access, permitted func() error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	vhost, user := look(u.vhosts, a.vhost), look(u.users, a.user.Name)
-	if n, reached := vhost.limits.reached(MaxConnections, vhost.connections); reached {
+	if n, reached := vhost.limits.reached(MaxConnections, vhost.connections+u.others(ofVHosts, a.vhost).connections); reached {
 		return errNotAllowed("access to vhost '%s' refused for user '%s': connection limit (%d) is reached", a.vhost, a.user.Name, n)
 	}
-	if n, reached := user.limits.reached(MaxConnections, user.connections); reached {
+	if n, reached := user.limits.reached(MaxConnections, user.connections+u.others(ofUsers, a.user.Name).connections); reached {
 		return errNotAllowed("connection refused for user '%s': user connection limit (%d) is reached", a.user.Name, n)
 	}
 	if err := permitted(); err != nil {
@@ -127,6 +132,7 @@ func (u *usage) connect(a *Access, permitted func() error) error {
 	change(u.vhosts, a.vhost, func(c *account) { c.connections++ })
 	change(u.users, a.user.Name, func(c *account) { c.connections++ })
 	u.open[a] = struct{}{}
+	u.tellLater()
 	return nil
 }
 
@@ -141,6 +147,7 @@ func (u *usage) disconnect(a *Access) {
 	change(u.vhosts, a.vhost, func(c *account) { c.connections--; c.channels -= a.channels })
 	change(u.users, a.user.Name, func(c *account) { c.connections--; c.channels -= a.channels })
 	a.channels = 0
+	u.tellLater()
 }
 
 // openChannel counts a channel. The error is 530 when the user's limit is reached (SEMANTICS 2.1).
@@ -151,7 +158,7 @@ func (u *usage) openChannel(a *Access) error {
 		return wire.Errorf(wire.InternalError, "connection is closed")
 	}
 	user := look(u.users, a.user.Name)
-	if n, reached := user.limits.reached(MaxChannels, user.channels); reached {
+	if n, reached := user.limits.reached(MaxChannels, user.channels+u.others(ofUsers, a.user.Name).channels); reached {
 		return errNotAllowed("number of channels opened for user '%s' has reached the maximum allowed user limit of %d",
 			a.user.Name, n)
 	}
@@ -174,6 +181,7 @@ func (u *usage) countChannels(a *Access, n int) {
 	a.channels += n
 	change(u.vhosts, a.vhost, func(c *account) { c.channels += n })
 	change(u.users, a.user.Name, func(c *account) { c.channels += n })
+	u.tellLater()
 }
 
 // declareQueue makes room for one more queue in the vhost of r until done is called, which is when the declaration has taken
@@ -251,7 +259,7 @@ func (u *usage) owning() func(id uint64, vhost, user string) bool {
 	return func(id uint64, _, _ string) bool { return owners[id] }
 }
 
-// Usage is what a vhost or a user has. Connections and channels are those on this node.
+// Usage is what a vhost or a user has. Connections and channels are those on this node, though limits count those of all.
 type Usage struct {
 	Connections, Channels int
 	Queues                int // of a vhost

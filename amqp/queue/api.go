@@ -145,8 +145,11 @@ func (b *Batch) Lose() { b.lost.Store(true) }
 // Lost says whether messages were refused for want of a link to their queue's leader.
 func (b *Batch) Lost() bool { return b.lost.Load() }
 
-// Unkept says that a queue of this node could not store messages: its log failed, or it was stopped. Whoever has them still must not
-// forget them, though a queue whose log failed may deliver them as long as the node runs.
+// Unkeep records that a queue could not store messages, see Unkept. Call it before Done.
+func (b *Batch) Unkeep() { b.unkept.Store(true) }
+
+// Unkept says that a queue could not store messages: its log failed, or it was stopped. Whoever has them still must not
+// forget them, though a queue whose log failed may deliver them as long as its node runs.
 func (b *Batch) Unkept() bool { return b.unkept.Load() }
 
 // refuseAll records that every message of the batch must be nacked.
@@ -188,7 +191,8 @@ type Settlement struct {
 	Ranges   []Range
 	// Done, if set, is called when the settlement is as durable as a confirm (tx.commit), or cannot be. It must not block.
 	Done func()
-	// Failed, if set, is called before Done if the settlement has taken effect but a restart may undo it. It must not block.
+	// Failed, if set, is called before Done if the settlement has taken effect but a restart may undo it, and, even without Done, if
+	// it has none because the queue took the deliveries back when the link to its leader was lost. It must not block.
 	Failed func(error)
 }
 

@@ -63,7 +63,7 @@ func (w *waiter) waits() bool { return w.batch != nil || w.flow != nil }
 func (w *waiter) done(err error) {
 	if w.batch != nil {
 		if err != nil {
-			w.batch.unkept.Store(true)
+			w.batch.Unkeep()
 			if w.seqs != nil {
 				w.batch.Refuse(w.seqs...)
 			} else {

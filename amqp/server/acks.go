@@ -237,9 +237,12 @@ func (d *deliveries) commit(b *queue.Batch) {
 	for _, s := range d.settled {
 		last[s.Handle] = s
 	}
-	for _, s := range last {
-		b.Add()
-		s.Done, s.Failed = b.Done, func(error) { b.Refuse(b.First) }
+	failed := func(error) { b.Refuse(b.First) }
+	for _, s := range d.settled {
+		if s.Failed = failed; last[s.Handle] == s {
+			b.Add()
+			s.Done = b.Done
+		}
 	}
 	d.push()
 	wakeAll(wake)

@@ -20,6 +20,7 @@ func (*Node) entity()            {}
 type Change struct {
 	Before Entity // nil: created
 	After  Entity // nil: deleted
+	Actor  string // for whom the command was proposed that caused it, see Group.ProposeAs
 }
 
 // Entity returns the new value, or the last one if it was deleted.

@@ -112,11 +112,15 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	return responses
 }
 
-func applyAll(t *txn, l *raft.Log, commands []Command) []outcome {
+func applyAll(t *txn, l *raft.Log, commands []actedCommand) []outcome {
 	outcomes := make([]outcome, len(commands))
 	for i, c := range commands {
 		o := &outcomes[i]
+		before := len(t.changes)
 		o.result, o.err = c.apply(t)
+		for k := range t.changes[before:] {
+			t.changes[before+k].Actor = c.actor
+		}
 		o.result.Index, o.term = l.Index, l.Term
 	}
 	return outcomes
@@ -147,8 +151,14 @@ func signal(c chan<- struct{}) {
 	}
 }
 
+// actedCommand is a command and for whom it was proposed.
+type actedCommand struct {
+	Command
+	actor string
+}
+
 // decodeBatch returns the commands of a log entry, and its version. What is beyond version or not known is ErrIncompatible.
-func decodeBatch(data []byte, version uint32) ([]Command, uint32, error) {
+func decodeBatch(data []byte, version uint32) ([]actedCommand, uint32, error) {
 	data, err := unseal(data)
 	if err != nil {
 		return nil, 0, err
@@ -160,11 +170,12 @@ func decodeBatch(data []byte, version uint32) ([]Command, uint32, error) {
 	if v := b.GetVersion(); v == 0 || v > version {
 		return nil, 0, fmt.Errorf("%w: log entry of version %d, this is version %d", ErrIncompatible, v, version)
 	}
-	commands := make([]Command, len(b.GetCommands()))
+	commands := make([]actedCommand, len(b.GetCommands()))
 	for i, m := range b.GetCommands() {
-		if commands[i], err = decodeCommand(m); err != nil {
+		if commands[i].Command, err = decodeCommand(m); err != nil {
 			return nil, 0, err
 		}
+		commands[i].actor = string(m.GetActor())
 	}
 	return commands, b.GetVersion(), nil
 }

@@ -60,6 +60,11 @@ func (p *proposal) claim() bool { return p.claimed.CompareAndSwap(false, true) }
 // ErrNotLeader (without Options.Forward). It may have been applied, now or later, in spite of these: ErrLeadershipLost,
 // ErrTimeout (ctx ended; it wraps the cause), ErrShutdown, ErrIncompatible.
 func (g *Group) Propose(ctx context.Context, c Command) (Result, error) {
+	return g.ProposeAs(ctx, "", c)
+}
+
+// ProposeAs is Propose for a user, whose name every member finds in the Changes that the command causes; empty for nobody.
+func (g *Group) ProposeAs(ctx context.Context, actor string, c Command) (Result, error) {
 	if r, done, err := g.proposeEarly(ctx, c); done {
 		return r, err
 	}
@@ -67,7 +72,9 @@ func (g *Group) Propose(ctx context.Context, c Command) (Result, error) {
 	if version > g.opts.Version {
 		return Result{}, tooNew(version, g.opts.NodeID, g.opts.Version)
 	}
-	data, err := proto.Marshal(c.encode())
+	m := c.encode()
+	m.Actor = []byte(actor)
+	data, err := proto.Marshal(m)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrInvalidArgument, err)
 	}

@@ -32,6 +32,9 @@ func failureOf(err error) peerv1.Failure {
 	}
 }
 
+// errNotStored is why a settlement failed that the leader's log could not store.
+var errNotStored = errors.New("the log of the queue's leader failed")
+
 func errorOf(f peerv1.Failure) error {
 	switch f {
 	case peerv1.Failure_FAILURE_NONE:

@@ -8,7 +8,8 @@
 // What a link guarantees. Operations of one goroutine on one handle take effect in their order. A publication is answered as the
 // leader's queue answers it, or refused when the link is lost first; it may have been taken all the same then. A delivery can be
 // settled over the link on which it came and over no other: when a link is lost, the leader requeues what was delivered over it
-// and not settled, and settlements of it are void from then on. Consumers of a lost link are told with Receiver.Cancelled.
+// and not settled, and settlements of it are void from then on, which Settlement.Failed says. Consumers of a lost link are told with
+// Receiver.Cancelled.
 //
 // A handle differs from an engine in these points only: a Publication must not have a Source, because no transaction goes across
 // nodes; a Consumer is good for one Consume; and calls that wait do so for 10 seconds at most.

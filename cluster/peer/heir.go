@@ -128,15 +128,13 @@ func (n *inheritance) Settle(v *queue.Settlement) {
 		n.h.Settle(v)
 		return
 	}
-	if v.Done != nil {
-		v.Done()
-	}
+	settling{n.h, v, !n.h.gone.Load()}.answer(queue.ErrUnavailable)
 }
 
 // settle puts a settlement in line. It returns false when the session has ended.
 func (n *inheritance) settle(v *queue.Settlement) bool {
 	s := n.s
-	e := entry{h: n.h, estate: n.estate, settle: &queue.Settlement{Outcome: v.Outcome, Ranges: v.Ranges, Done: v.Done}}
+	e := entry{h: n.h, estate: n.estate, settle: &queue.Settlement{Outcome: v.Outcome, Ranges: v.Ranges}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -151,7 +149,7 @@ func (n *inheritance) settle(v *queue.Settlement) bool {
 	if v.Done != nil {
 		s.id++
 		e.id = s.id
-		s.settles[e.id] = v.Done
+		s.settles[e.id] = settling{h: n.h, v: v}
 	}
 	s.pushLocked(e)
 	if c != nil {

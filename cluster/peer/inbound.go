@@ -40,7 +40,7 @@ func (in *inbound) complete(b *queue.Batch) {
 	for _, seq := range b.Refused() {
 		refused = append(refused, uint32(seq))
 	}
-	in.s.out.done(in.id, refused)
+	in.s.out.done(in.id, refused, b)
 }
 
 // Done implements queue.Flow.

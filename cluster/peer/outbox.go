@@ -88,11 +88,14 @@ func (o *outbox) crowded(sub *subscription) bool {
 	return true
 }
 
-// done answers a publication.
-func (o *outbox) done(id uint64, refused []uint32) {
+// done answers a publication, which was b to the queue.
+func (o *outbox) done(id uint64, refused []uint32, b *queue.Batch) {
 	o.mu.Lock()
+	if b.Unkept() {
+		o.answers.Unkept = append(o.answers.Unkept, id)
+	}
 	if len(refused) > 0 {
-		o.answers.Refusals = append(o.answers.Refusals, &peerv1.Refusal{Id: id, Indexes: refused})
+		o.answers.Refusals = append(o.answers.Refusals, &peerv1.Refusal{Id: id, Indexes: refused, Lost: b.Lost()})
 	}
 	o.answer(&o.answers.Done, id)
 }
@@ -103,9 +106,12 @@ func (o *outbox) released(id uint64) {
 	o.answer(&o.answers.Released, id)
 }
 
-// settled says that a settlement is durable.
-func (o *outbox) settled(id uint64) {
+// settled says that a settlement is durable, or with failed that it is not.
+func (o *outbox) settled(id uint64, failed bool) {
 	o.mu.Lock()
+	if failed {
+		o.answers.Unsettled = append(o.answers.Unsettled, id)
+	}
 	o.answer(&o.answers.Settled, id)
 }
 
@@ -210,6 +216,7 @@ func (w *eventWriter) take(m *peerv1.LinkResponse) bool {
 	}
 	a := &o.answers
 	m.Refusals, m.Done, m.Released, m.Settled = a.Refusals, a.Done, a.Released, a.Settled
+	m.Unkept, m.Unsettled = a.Unkept, a.Unsettled
 	a.Reset()
 	return true
 }

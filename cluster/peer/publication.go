@@ -45,6 +45,7 @@ type sent struct {
 	// What is not answered yet. Guarded by session.mu.
 	confirm, release bool
 	refused          []uint32 // indexes of records
+	unkept, lost     bool     // see queue.Batch
 }
 
 // sentPart is a publication. Its records are given away.
@@ -69,6 +70,12 @@ func (p *sent) answer(confirm, release bool) {
 		p.applyRefused()
 		for i := range p.parts {
 			if b := p.parts[i].pub.Batch; b != nil {
+				if p.unkept {
+					b.Unkeep()
+				}
+				if p.lost {
+					b.Lose()
+				}
 				b.Done()
 			}
 		}

@@ -38,6 +38,12 @@ func (s *session) answer(m *peerv1.LinkResponse) {
 	for _, r := range m.Refusals {
 		if p := s.sent[r.Id]; p != nil {
 			p.refused = append(p.refused, r.Indexes...)
+			p.lost = p.lost || r.Lost
+		}
+	}
+	for _, id := range m.Unkept {
+		if p := s.sent[id]; p != nil {
+			p.unkept = true
 		}
 	}
 	for _, id := range m.Done {
@@ -58,18 +64,24 @@ func (s *session) answer(m *peerv1.LinkResponse) {
 			s.answered = append(s.answered, answered{sent: p, release: true})
 		}
 	}
+	for _, id := range m.Unsettled {
+		if w := s.settles[id]; w.v != nil {
+			w.failed = true
+			s.settles[id] = w
+		}
+	}
 	for _, id := range m.Settled {
-		if done := s.settles[id]; done != nil {
+		if w := s.settles[id]; w.v != nil {
 			delete(s.settles, id)
-			s.durable = append(s.durable, done)
+			s.durable = append(s.durable, w)
 		}
 	}
 	s.mu.Unlock()
 	for _, a := range s.answered {
 		a.sent.answer(a.confirm, a.release)
 	}
-	for _, done := range s.durable {
-		done()
+	for _, w := range s.durable {
+		w.answer(errNotStored)
 	}
 	clear(s.answered)
 	clear(s.durable)

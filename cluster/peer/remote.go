@@ -64,9 +64,24 @@ func (h *remote) Settle(v *queue.Settlement) {
 		if v.Consumer == nil {
 			h.resolve(nil, v.Ranges)
 		}
-		if v.Done != nil {
-			v.Done()
-		}
+		settling{h, v, !h.gone.Load()}.answer(queue.ErrUnavailable)
+	}
+}
+
+// settling is a settlement that somebody waits for.
+type settling struct {
+	h      *remote
+	v      *queue.Settlement
+	failed bool // see queue.Settlement.Failed
+}
+
+// answer tells whoever waits; err is why the settlement failed, if it did.
+func (w settling) answer(err error) {
+	if w.failed && w.v.Failed != nil {
+		w.v.Failed(err)
+	}
+	if w.v.Done != nil {
+		w.v.Done()
 	}
 }
 
@@ -79,11 +94,12 @@ func (s *session) settle(h *remote, v *queue.Settlement) bool {
 		if len(ranges) == 0 {
 			return false
 		}
-		e.settle = &queue.Settlement{Outcome: v.Outcome, Ranges: ranges, Done: v.Done}
-	} else {
-		for _, r := range v.Ranges {
-			n += int64(r.Last - r.First + 1)
+		if uint64(len(ranges)) < count(v.Ranges) && v.Failed != nil {
+			v.Failed(queue.ErrUnavailable) // some came over a link that was lost
 		}
+		e.settle = &queue.Settlement{Outcome: v.Outcome, Ranges: ranges}
+	} else {
+		n = int64(count(v.Ranges))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,13 +116,21 @@ func (s *session) settle(h *remote, v *queue.Settlement) bool {
 	if v.Done != nil {
 		s.id++
 		e.id = s.id
-		s.settles[e.id] = v.Done
+		s.settles[e.id] = settling{h: h, v: v}
 	}
 	s.pushLocked(e)
 	if c != nil {
 		c.settled(n)
 	}
 	return true
+}
+
+// count returns how many offsets there are in ranges.
+func count(ranges []queue.Range) (n uint64) {
+	for _, r := range ranges {
+		n += r.Last - r.First + 1
+	}
+	return n
 }
 
 // resolve forgets messages of Get and returns the offsets of those that came over s.

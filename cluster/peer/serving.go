@@ -181,11 +181,14 @@ func (s *serving) sub(id uint64) *subscription {
 // settle gives a settlement to the queue, as far as the deliveries came over this link and are not settled.
 func (s *serving) settle(m *peerv1.Settle) {
 	var done func()
+	var fail func(error)
 	if m.Id != 0 {
 		id := m.Id
-		done = func() { s.out.settled(id) }
+		failed := false // Failed comes before Done
+		fail = func(error) { failed = true }
+		done = func() { s.out.settled(id, failed) }
 	}
-	v := &queue.Settlement{Outcome: queue.Outcome(m.Outcome), Ranges: rangesOf(m.Ranges), Done: done}
+	v := &queue.Settlement{Outcome: queue.Outcome(m.Outcome), Ranges: rangesOf(m.Ranges), Done: done, Failed: fail}
 	if v.Outcome > queue.Return {
 		v.Outcome = queue.Requeue // of a version to come
 	}

@@ -31,7 +31,7 @@ type session struct {
 	id        uint64 // last one given to a call, consumer or settlement
 	sent      map[uint64]*sent
 	calls     map[uint64]*call
-	settles   map[uint64]func()
+	settles   map[uint64]settling
 	consumers map[*queue.Consumer]*consumer
 	byID      map[uint64]*consumer
 	woken     []*consumer
@@ -41,7 +41,7 @@ type session struct {
 	asm      assembler
 	pieces   []queue.Piece
 	answered []answered
-	durable  []func()
+	durable  []settling
 }
 
 // entry is something to be sent; exactly one of pub, settle and op is set.
@@ -63,7 +63,7 @@ func newSession(k *link, stream peerv1.Queues_LinkClient, cancel context.CancelF
 	return &session{
 		link: k, stream: stream, cancel: cancel,
 		wake: make(chan struct{}, 1), stir: make(chan struct{}, 1),
-		sent: make(map[uint64]*sent), calls: make(map[uint64]*call), settles: make(map[uint64]func()),
+		sent: make(map[uint64]*sent), calls: make(map[uint64]*call), settles: make(map[uint64]settling),
 		consumers: make(map[*queue.Consumer]*consumer), byID: make(map[uint64]*consumer),
 	}
 }
@@ -179,8 +179,9 @@ func (s *session) end() {
 	for i := range pending {
 		pending[i].fail()
 	}
-	for _, done := range settles {
-		done()
+	for _, w := range settles {
+		w.failed = !w.h.gone.Load()
+		w.answer(queue.ErrUnavailable)
 	}
 	for _, c := range consumers {
 		c.lost()
@@ -197,8 +198,6 @@ func (e *entry) fail() {
 		taken(e.pub)
 	case e.pub != nil:
 		refuse(e.pub)
-	case e.settle != nil && e.settle.Done != nil && e.id == 0:
-		e.settle.Done()
 	case e.op != nil && e.op.Signal != nil && e.op.Signal.Kind == peerv1.SignalKind_SIGNAL_KIND_TOUCH:
 		e.h.touched.Store(false)
 	}

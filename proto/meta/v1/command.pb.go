@@ -105,7 +105,10 @@ type Command struct {
 	//	*Command_RemoveNode
 	//	*Command_MoveQueue
 	//	*Command_EnsureClusterId
-	Kind          isCommand_Kind `protobuf_oneof:"kind"`
+	Kind isCommand_Kind `protobuf_oneof:"kind"`
+	// Actor is the user for whom the command was proposed, for events. It has no effect on the state, so a node that does not know it may
+	// ignore it.
+	Actor         []byte `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +380,13 @@ func (x *Command) GetEnsureClusterId() *EnsureClusterID {
 		if x, ok := x.Kind.(*Command_EnsureClusterId); ok {
 			return x.EnsureClusterId
 		}
+	}
+	return nil
+}
+
+func (x *Command) GetActor() []byte {
+	if x != nil {
+		return x.Actor
 	}
 	return nil
 }
@@ -1386,7 +1396,7 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"\x1bproto/meta/v1/command.proto\x12\x0fbrokerd.meta.v1\x1a\x1aproto/meta/v1/entity.proto\"W\n" +
 	"\x05Batch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x124\n" +
-	"\bcommands\x18\x02 \x03(\v2\x18.brokerd.meta.v1.CommandR\bcommands\"\xcf\r\n" +
+	"\bcommands\x18\x02 \x03(\v2\x18.brokerd.meta.v1.CommandR\bcommands\"\xe5\r\n" +
 	"\aCommand\x12=\n" +
 	"\n" +
 	"initialize\x18\x01 \x01(\v2\x1b.brokerd.meta.v1.InitializeH\x00R\n" +
@@ -1421,7 +1431,8 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"removeNode\x12;\n" +
 	"\n" +
 	"move_queue\x18\x19 \x01(\v2\x1a.brokerd.meta.v1.MoveQueueH\x00R\tmoveQueue\x12N\n" +
-	"\x11ensure_cluster_id\x18\x1a \x01(\v2 .brokerd.meta.v1.EnsureClusterIDH\x00R\x0fensureClusterIdB\x06\n" +
+	"\x11ensure_cluster_id\x18\x1a \x01(\v2 .brokerd.meta.v1.EnsureClusterIDH\x00R\x0fensureClusterId\x12\x14\n" +
+	"\x05actor\x18d \x01(\fR\x05actorB\x06\n" +
 	"\x04kind\"\xc1\x01\n" +
 	"\n" +
 	"Initialize\x12,\n" +

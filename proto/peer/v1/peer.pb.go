@@ -316,9 +316,11 @@ type LinkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	Refusals      []*Refusal             `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Done          []uint64               `protobuf:"varint,3,rep,packed,name=done,proto3" json:"done,omitempty"`         // publications that are safe, or refused
-	Released      []uint64               `protobuf:"varint,4,rep,packed,name=released,proto3" json:"released,omitempty"` // publications that the queue no longer holds against the publisher
-	Settled       []uint64               `protobuf:"varint,5,rep,packed,name=settled,proto3" json:"settled,omitempty"`   // settlements that are durable
+	Done          []uint64               `protobuf:"varint,3,rep,packed,name=done,proto3" json:"done,omitempty"`           // publications that are safe, or refused
+	Released      []uint64               `protobuf:"varint,4,rep,packed,name=released,proto3" json:"released,omitempty"`   // publications that the queue no longer holds against the publisher
+	Settled       []uint64               `protobuf:"varint,5,rep,packed,name=settled,proto3" json:"settled,omitempty"`     // settlements that are durable, or cannot be
+	Unkept        []uint64               `protobuf:"varint,6,rep,packed,name=unkept,proto3" json:"unkept,omitempty"`       // publications among those done that no log has: whoever has the messages must keep them
+	Unsettled     []uint64               `protobuf:"varint,7,rep,packed,name=unsettled,proto3" json:"unsettled,omitempty"` // settlements among those settled that a restart may undo
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,6 +386,20 @@ func (x *LinkResponse) GetReleased() []uint64 {
 func (x *LinkResponse) GetSettled() []uint64 {
 	if x != nil {
 		return x.Settled
+	}
+	return nil
+}
+
+func (x *LinkResponse) GetUnkept() []uint64 {
+	if x != nil {
+		return x.Unkept
+	}
+	return nil
+}
+
+func (x *LinkResponse) GetUnsettled() []uint64 {
+	if x != nil {
+		return x.Unsettled
 	}
 	return nil
 }
@@ -802,6 +818,7 @@ type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Indexes       []uint32               `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"` // may repeat
+	Lost          bool                   `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`              // the answering node does not lead the queue: it has none of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -848,6 +865,13 @@ func (x *Refusal) GetIndexes() []uint32 {
 		return x.Indexes
 	}
 	return nil
+}
+
+func (x *Refusal) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 // Settle settles deliveries of a consumer, or of gets of a queue.
@@ -1672,6 +1696,7 @@ type Notice struct {
 	Reply         *DirectReply           `protobuf:"bytes,2,opt,name=reply,proto3" json:"reply,omitempty"`
 	Event         []byte                 `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	Applied       *Applied               `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
+	Usage         *Usage                 `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1734,6 +1759,136 @@ func (x *Notice) GetApplied() *Applied {
 	return nil
 }
 
+func (x *Notice) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// Usage is what clients have open on the sending node: all of it, each time.
+type Usage struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Vhosts []*Tally               `protobuf:"bytes,1,rep,name=vhosts,proto3" json:"vhosts,omitempty"`
+	Users  []*Tally               `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	// Ask says that the sender has forgotten what it knew of the receiver, and wants to know its usage and alarms.
+	Ask           bool `protobuf:"varint,3,opt,name=ask,proto3" json:"ask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Usage) GetVhosts() []*Tally {
+	if x != nil {
+		return x.Vhosts
+	}
+	return nil
+}
+
+func (x *Usage) GetUsers() []*Tally {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Usage) GetAsk() bool {
+	if x != nil {
+		return x.Ask
+	}
+	return false
+}
+
+// Tally is what clients of one vhost or user have open.
+type Tally struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // not all names are UTF-8
+	Connections   uint32                 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	Channels      uint32                 `protobuf:"varint,3,opt,name=channels,proto3" json:"channels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tally) Reset() {
+	*x = Tally{}
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tally) ProtoMessage() {}
+
+func (x *Tally) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tally.ProtoReflect.Descriptor instead.
+func (*Tally) Descriptor() ([]byte, []int) {
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Tally) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Tally) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *Tally) GetChannels() uint32 {
+	if x != nil {
+		return x.Channels
+	}
+	return 0
+}
+
 // Applied is how far the sending node is with the metadata.
 type Applied struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1751,7 +1906,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1918,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1931,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Applied) GetIndex() uint64 {
@@ -1817,7 +1972,7 @@ type Alarms struct {
 
 func (x *Alarms) Reset() {
 	*x = Alarms{}
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1984,7 @@ func (x *Alarms) String() string {
 func (*Alarms) ProtoMessage() {}
 
 func (x *Alarms) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1997,7 @@ func (x *Alarms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alarms.ProtoReflect.Descriptor instead.
 func (*Alarms) Descriptor() ([]byte, []int) {
-	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Alarms) GetNames() []string {
@@ -1866,7 +2021,7 @@ type DirectReply struct {
 
 func (x *DirectReply) Reset() {
 	*x = DirectReply{}
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2033,7 @@ func (x *DirectReply) String() string {
 func (*DirectReply) ProtoMessage() {}
 
 func (x *DirectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_proto_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2046,7 @@ func (x *DirectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectReply.ProtoReflect.Descriptor instead.
 func (*DirectReply) Descriptor() ([]byte, []int) {
-	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_proto_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DirectReply) GetVhost() []byte {
@@ -1937,13 +2092,15 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\vLinkRequest\x12:\n" +
 	"\n" +
 	"operations\x18\x01 \x03(\v2\x1a.brokerd.peer.v1.OperationR\n" +
-	"operations\"\xbe\x01\n" +
+	"operations\"\xf4\x01\n" +
 	"\fLinkResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.brokerd.peer.v1.EventR\x06events\x124\n" +
 	"\brefusals\x18\x02 \x03(\v2\x18.brokerd.peer.v1.RefusalR\brefusals\x12\x12\n" +
 	"\x04done\x18\x03 \x03(\x04R\x04done\x12\x1a\n" +
 	"\breleased\x18\x04 \x03(\x04R\breleased\x12\x18\n" +
-	"\asettled\x18\x05 \x03(\x04R\asettled\"\x8a\x03\n" +
+	"\asettled\x18\x05 \x03(\x04R\asettled\x12\x16\n" +
+	"\x06unkept\x18\x06 \x03(\x04R\x06unkept\x12\x1c\n" +
+	"\tunsettled\x18\a \x03(\x04R\tunsettled\"\x8a\x03\n" +
 	"\tOperation\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.brokerd.peer.v1.HelloR\x05hello\x122\n" +
 	"\apublish\x18\x02 \x01(\v2\x18.brokerd.peer.v1.PublishR\apublish\x12/\n" +
@@ -1977,10 +2134,11 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"tailBefore\x12\x18\n" +
 	"\aconfirm\x18\a \x01(\bR\aconfirm\x12\x18\n" +
 	"\arelease\x18\b \x01(\bR\arelease\x12\x18\n" +
-	"\aletters\x18\t \x01(\bR\aletters\"3\n" +
+	"\aletters\x18\t \x01(\bR\aletters\"G\n" +
 	"\aRefusal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\aindexes\x18\x02 \x03(\rR\aindexes\"\xae\x01\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\bR\x04lost\"\xae\x01\n" +
 	"\x06Settle\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\x04R\bconsumer\x122\n" +
@@ -2043,12 +2201,21 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\bconsumer\x18\x01 \x01(\x04R\bconsumer\"1\n" +
 	"\x05Chunk\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\x04R\x05total\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\xb7\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\xe5\x01\n" +
 	"\x06Notice\x12/\n" +
 	"\x06alarms\x18\x01 \x01(\v2\x17.brokerd.peer.v1.AlarmsR\x06alarms\x122\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1c.brokerd.peer.v1.DirectReplyR\x05reply\x12\x14\n" +
 	"\x05event\x18\x03 \x01(\fR\x05event\x122\n" +
-	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"i\n" +
+	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\x12,\n" +
+	"\x05usage\x18\x05 \x01(\v2\x16.brokerd.peer.v1.UsageR\x05usage\"w\n" +
+	"\x05Usage\x12.\n" +
+	"\x06vhosts\x18\x01 \x03(\v2\x16.brokerd.peer.v1.TallyR\x06vhosts\x12,\n" +
+	"\x05users\x18\x02 \x03(\v2\x16.brokerd.peer.v1.TallyR\x05users\x12\x10\n" +
+	"\x03ask\x18\x03 \x01(\bR\x03ask\"Y\n" +
+	"\x05Tally\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12 \n" +
+	"\vconnections\x18\x02 \x01(\rR\vconnections\x12\x1a\n" +
+	"\bchannels\x18\x03 \x01(\rR\bchannels\"i\n" +
 	"\aApplied\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1c\n" +
@@ -2112,7 +2279,7 @@ func file_proto_peer_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_proto_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_proto_peer_v1_peer_proto_goTypes = []any{
 	(Outcome)(0),         // 0: brokerd.peer.v1.Outcome
 	(Method)(0),          // 1: brokerd.peer.v1.Method
@@ -2138,9 +2305,11 @@ var file_proto_peer_v1_peer_proto_goTypes = []any{
 	(*Paused)(nil),       // 21: brokerd.peer.v1.Paused
 	(*Chunk)(nil),        // 22: brokerd.peer.v1.Chunk
 	(*Notice)(nil),       // 23: brokerd.peer.v1.Notice
-	(*Applied)(nil),      // 24: brokerd.peer.v1.Applied
-	(*Alarms)(nil),       // 25: brokerd.peer.v1.Alarms
-	(*DirectReply)(nil),  // 26: brokerd.peer.v1.DirectReply
+	(*Usage)(nil),        // 24: brokerd.peer.v1.Usage
+	(*Tally)(nil),        // 25: brokerd.peer.v1.Tally
+	(*Applied)(nil),      // 26: brokerd.peer.v1.Applied
+	(*Alarms)(nil),       // 27: brokerd.peer.v1.Alarms
+	(*DirectReply)(nil),  // 28: brokerd.peer.v1.DirectReply
 }
 var file_proto_peer_v1_peer_proto_depIdxs = []int32{
 	6,  // 0: brokerd.peer.v1.LinkRequest.operations:type_name -> brokerd.peer.v1.Operation
@@ -2169,16 +2338,19 @@ var file_proto_peer_v1_peer_proto_depIdxs = []int32{
 	3,  // 23: brokerd.peer.v1.Reply.failure:type_name -> brokerd.peer.v1.Failure
 	19, // 24: brokerd.peer.v1.Reply.piece:type_name -> brokerd.peer.v1.Deliver
 	18, // 25: brokerd.peer.v1.Reply.status:type_name -> brokerd.peer.v1.Status
-	25, // 26: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
-	26, // 27: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
-	24, // 28: brokerd.peer.v1.Notice.applied:type_name -> brokerd.peer.v1.Applied
-	4,  // 29: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
-	5,  // 30: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
-	30, // [30:31] is the sub-list for method output_type
-	29, // [29:30] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	27, // 26: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
+	28, // 27: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
+	26, // 28: brokerd.peer.v1.Notice.applied:type_name -> brokerd.peer.v1.Applied
+	24, // 29: brokerd.peer.v1.Notice.usage:type_name -> brokerd.peer.v1.Usage
+	25, // 30: brokerd.peer.v1.Usage.vhosts:type_name -> brokerd.peer.v1.Tally
+	25, // 31: brokerd.peer.v1.Usage.users:type_name -> brokerd.peer.v1.Tally
+	4,  // 32: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
+	5,  // 33: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
+	33, // [33:34] is the sub-list for method output_type
+	32, // [32:33] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_proto_peer_v1_peer_proto_init() }
@@ -2192,7 +2364,7 @@ func file_proto_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_peer_v1_peer_proto_rawDesc), len(file_proto_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
