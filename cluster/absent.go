@@ -33,6 +33,7 @@ func (a absent) Publish(p *queue.Publication) {
 				seqs = append(seqs, p.Batch.First+uint64(i))
 			}
 		}
+		p.Batch.Lose()
 		p.Batch.Refuse(seqs...)
 	}
 	p.Batch.Done()

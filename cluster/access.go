@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,12 +14,14 @@ import (
 
 // connection names a client connection within the cluster.
 type connection struct {
-	owner meta.Owner // the run of the node that has the connection
-	id    uint64
+	broker *Broker // of the node that has the connection
+	id     uint64  // unique on this node and in this process
 }
 
 // owns says whether the connection declared the exclusive queue q.
-func (c connection) owns(q *meta.Queue) bool { return q.Owner == c.owner && q.Connection == c.id }
+func (c connection) owns(q *meta.Queue) bool {
+	return q.Owner == c.broker.run() && q.Connection == c.id
+}
 
 // Access is one connection's way to one virtual host. Errors are *wire.Error without a method. It is safe for concurrent
 // use by the channels of the connection.
@@ -29,6 +32,10 @@ type Access struct {
 	conn   connection
 	grants grantCache
 	topics topicCache
+	// administrator is set for an Access that stands for the administrator of the cluster and not for a connection: it has all
+	// permissions, and exclusive queues are not locked for it. ctx, set only then, bounds its changes.
+	administrator bool
+	ctx           context.Context
 
 	channels int                        // open ones; guarded by usage.mu
 	revoked  atomic.Pointer[wire.Error] // why the connection must end, nil: it need not
@@ -47,7 +54,12 @@ func (b *Broker) Open(user *User, vhost string, id uint64) (*Access, error) {
 		broker: b,
 		user:   User{Name: user.Name, Tags: slices.Clone(user.Tags)},
 		vhost:  vhost,
-		conn:   connection{owner: b.owner, id: id},
+		conn:   connection{broker: b, id: id},
+	}
+	if s := b.State(); s.VHost(vhost) == nil || s.Permission(user.Name, vhost) == nil {
+		ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+		_ = b.meta.ReadIndex(ctx) // without an answer, what is known here counts
+		cancel()
 	}
 	// A deletion of the vhost that this state does not show yet finds the connection among the open ones.
 	b.mu.RLock()
@@ -139,7 +151,10 @@ func (a *Access) QueueForRead(name string) (queue.Handle, error) {
 
 // reach finds a queue that the connection may use. Errors: 404, 405.
 func (a *Access) reach(r resource) (*meta.Queue, queue.Handle, error) {
-	q, h := a.broker.find(r)
+	q, h, err := a.broker.findQueue(r)
+	if err != nil {
+		return nil, nil, err
+	}
 	if q == nil {
 		return nil, nil, errNotFound(r)
 	}
@@ -151,7 +166,7 @@ func (a *Access) reach(r resource) (*meta.Queue, queue.Handle, error) {
 
 // checkExclusive returns 405 when q is another connection's.
 func (a *Access) checkExclusive(q *meta.Queue) error {
-	if q.Exclusive && !a.conn.owns(q) {
+	if q.Exclusive && !a.administrator && !a.conn.owns(q) {
 		return errLocked(resource{kindQueue, q.Name, q.VHost})
 	}
 	return nil
@@ -166,13 +181,17 @@ func (a *Access) Close() {
 	defer a.broker.events.disconnected(a)
 	a.broker.usage.disconnect(a)
 	if a.owning.Load() {
-		a.broker.proposeUntilDone("delete exclusive queues", meta.EndOwner{Owner: a.conn.owner, Connection: a.conn.id})
+		a.broker.proposeUntilDone("delete exclusive queues", meta.EndOwner{Owner: a.broker.run(), Connection: a.conn.id})
 	}
 }
 
 // propose commits a change in the name of the connection's user.
 func (a *Access) propose(c meta.Command) (meta.Result, error) {
-	return a.broker.proposeAs(a.broker.ctx, a.user.Name, c)
+	ctx := a.ctx
+	if ctx == nil {
+		ctx = a.broker.ctx
+	}
+	return a.broker.proposeAs(ctx, a.user.Name, c)
 }
 
 // declareOwned runs propose, which may make a queue that belongs to the connection.

@@ -50,6 +50,25 @@ func TestAuthenticate(t *testing.T) {
 			t.Errorf("%s/%s: %v, want %q", c.user, c.password, err, c.reason)
 		}
 	}
+	for _, c := range []struct {
+		user     string
+		loopback bool
+		reason   string
+	}{
+		{"xu", false, ""},
+		{"guest", true, ""},
+		{"guest", false, "user 'guest' can only connect via localhost"},
+		{"nobody", true, "unknown user 'nobody'"},
+	} {
+		u, err := n.AuthenticateExternal(c.user, c.loopback)
+		if c.reason == "" {
+			if err != nil || u.Name != c.user || len(u.Tags) != 1 {
+				t.Errorf("%s by certificate: %+v, %v", c.user, u, err)
+			}
+		} else if !errors.Is(err, ErrLoginRefused) || !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("%s by certificate: %v, want %q", c.user, err, c.reason)
+		}
+	}
 	hash, algorithm, err = meta.HashPassword("new")
 	must(t, err)
 	n.propose(meta.PutUser{User: meta.User{Name: "xu", PasswordHash: hash, HashAlgorithm: algorithm}})

@@ -2,13 +2,11 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"slices"
 	"sync"
 
 	"github.com/brokerd/brokerd/cluster/meta"
-	"github.com/brokerd/brokerd/cluster/policy"
 )
 
 // What operators change. All of these operations check who may do so nowhere: that is the admin API's part, and so are lists,
@@ -45,7 +43,7 @@ func (b *Broker) administer(ctx context.Context, c meta.Command) (meta.Result, e
 // PutVHost creates a vhost, or gives an existing one other properties. A DefaultQueueType is that of queues that are declared
 // without one.
 func (b *Broker) PutVHost(ctx context.Context, v meta.VHost) (created bool, err error) {
-	if err := checkVHost(&v); err != nil {
+	if err := CheckVHost(&v); err != nil {
 		return false, err
 	}
 	r, err := b.administer(ctx, meta.PutVHost{VHost: v})
@@ -66,10 +64,7 @@ func (b *Broker) DeleteVHost(ctx context.Context, name string) error {
 
 // PutUser creates a user, or gives an existing one another secret and other tags. It may take tens of milliseconds.
 func (b *Broker) PutUser(ctx context.Context, name string, s Secret, tags []string) (created bool, err error) {
-	if err := checkName("user", "name", name); err != nil {
-		return false, err
-	}
-	if err := checkTags("user", tags); err != nil {
+	if err := CheckUser(name, s, tags); err != nil {
 		return false, err
 	}
 	u := meta.User{Name: name, Tags: slices.Clone(tags)}
@@ -133,10 +128,8 @@ func (b *Broker) clearUserLimits(ctx context.Context, user string) error {
 
 // SetPermission sets the expressions of a user in a vhost. Like all permissions it counts at once, on open connections too.
 func (b *Broker) SetPermission(ctx context.Context, p meta.Permission) (created bool, err error) {
-	for _, f := range []struct{ name, expr string }{{"configure", p.Configure}, {"write", p.Write}, {"read", p.Read}} {
-		if err := checkPattern("permission", f.name, f.expr); err != nil {
-			return false, err
-		}
+	if err := CheckPermission(&p); err != nil {
+		return false, err
 	}
 	r, err := b.administer(ctx, meta.SetPermission{Permission: p})
 	return r.Created, err
@@ -167,14 +160,8 @@ func (b *Broker) checkEntry(user, vhost string) error {
 // SetTopicPermission restricts the routing keys that a user may publish with and bind with on a topic exchange, which need not
 // exist. In the expressions {username} and {vhost} stand for the names, literally.
 func (b *Broker) SetTopicPermission(ctx context.Context, p meta.TopicPermission) (created bool, err error) {
-	if err := checkName("topic permission", "exchange", p.Exchange); err != nil {
+	if err := CheckTopicPermission(&p); err != nil {
 		return false, err
-	}
-	for _, f := range []struct{ name, expr string }{{"write", p.Write}, {"read", p.Read}} {
-		// With the names in place, because {username} alone is no expression.
-		if err := checkPattern("topic permission", f.name, expandTopic(f.expr, p.User, p.VHost)); err != nil {
-			return false, err
-		}
 	}
 	r, err := b.administer(ctx, meta.SetTopicPermission{TopicPermission: p})
 	return r.Created, err
@@ -200,19 +187,8 @@ func (b *Broker) ClearTopicPermissions(ctx context.Context, user, vhost string) 
 
 // PutPolicy creates or replaces a policy or operator policy. The error of a definition names its key as the Field.
 func (b *Broker) PutPolicy(ctx context.Context, p meta.Policy) (created bool, err error) {
-	if err := checkName("policy", "name", p.Name); err != nil {
+	if err := CheckPolicy(&p); err != nil {
 		return false, err
-	}
-	if err := policy.Validate(&p); err != nil {
-		var wrong *policy.Error
-		if !errors.As(err, &wrong) {
-			return false, err
-		}
-		entity := "policy"
-		if p.Operator {
-			entity = "operator policy"
-		}
-		return false, &ArgumentError{Entity: entity, Field: wrong.Field, Value: wrong.Got, Want: wrong.Want}
 	}
 	r, err := b.administer(ctx, meta.PutPolicy{Policy: p})
 	return r.Created, err

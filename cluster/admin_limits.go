@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 
@@ -44,7 +43,7 @@ func with(l Limits, k Limit, n int64) Limits {
 }
 
 func (b *Broker) replaceVHostLimits(ctx context.Context, vhost string, l Limits) error {
-	if err := checkLimits(vhostLimitsComponent, l); err != nil {
+	if err := CheckVHostLimits(l); err != nil {
 		return err
 	}
 	if b.State().VHost(vhost) == nil {
@@ -54,7 +53,7 @@ func (b *Broker) replaceVHostLimits(ctx context.Context, vhost string, l Limits)
 }
 
 func (b *Broker) replaceUserLimits(ctx context.Context, user string, l Limits) error {
-	if err := checkLimits(userLimitsComponent, l); err != nil {
+	if err := CheckUserLimits(l); err != nil {
 		return err
 	}
 	if b.State().User(user) == nil {
@@ -82,11 +81,8 @@ func (b *Broker) setLimits(ctx context.Context, p meta.Parameter, l Limits) erro
 // PutParameter creates or replaces a runtime parameter; that of component vhost-limits sets the limits of its vhost. Policies and
 // the limits of users have operations of their own.
 func (b *Broker) PutParameter(ctx context.Context, p meta.Parameter) (created bool, err error) {
-	if err := checkParameter(&p); err != nil {
+	if err := CheckParameter(&p); err != nil {
 		return false, err
-	}
-	if !json.Valid(p.Value) {
-		return false, argumentError("parameter", "value", string(p.Value), "JSON")
 	}
 	if p.Component == vhostLimitsComponent {
 		return b.putVHostLimits(ctx, &p)
@@ -96,9 +92,9 @@ func (b *Broker) PutParameter(ctx context.Context, p meta.Parameter) (created bo
 }
 
 func (b *Broker) putVHostLimits(ctx context.Context, p *meta.Parameter) (created bool, err error) {
-	l, err := parseLimits(p.Value)
+	l, err := ParseLimits(p.Value)
 	if err != nil {
-		return false, argumentError("parameter", "value", string(p.Value), "a JSON object of integers")
+		return false, errLimits(p)
 	}
 	created = b.State().Parameter(p.VHost, p.Component, p.Name) == nil
 	return created, b.SetVHostLimits(ctx, p.VHost, l)

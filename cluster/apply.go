@@ -28,7 +28,7 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 	if old == nil {
 		return b.replace(new)
 	}
-	forget := false
+	forget, members := false, false
 	for _, c := range changes {
 		switch e := c.Entity().(type) {
 		case *meta.Queue:
@@ -37,6 +37,9 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 			b.compilePolicies(new, e.VHost)
 			b.reconfigure(e.VHost)
 			b.routes.applyPolicies(new, e.VHost)
+		case *meta.Node:
+			members = true
+			ending = append(ending, b.applyNode(e)...)
 		case *meta.User:
 			forget = forget || !c.Created()
 			if c.Deleted() {
@@ -59,6 +62,9 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 	if forget {
 		b.credentials.forget()
 	}
+	if members {
+		b.nodes.follow(new)
+	}
 	b.routes.publish()
 	b.events.follow(changes)
 	return ending
@@ -67,9 +73,23 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
 	if deleted {
 		b.engines.drop(q.ID)
+		if b.links != nil && q.Leader != b.opts.NodeID {
+			b.links.Drop(q.ID)
+		}
 	} else if q.Leader == b.opts.NodeID {
 		b.engines.start(q, nil)
 	}
+}
+
+// applyNode notices that the cluster has ended the run of this node. It returns which connections must end: those that had
+// exclusive queues.
+func (b *Broker) applyNode(n *meta.Node) (ending []victims) {
+	run := b.run()
+	if n.Name != b.opts.NodeID || n.Incarnation != run.Incarnation || !n.Ended {
+		return nil
+	}
+	b.spawn(func() { b.revive(run) })
+	return []victims{b.revoke(victims{match: b.usage.owning(), reason: "the cluster took this node for dead and deleted exclusive queues"})}
 }
 
 // replace makes a state take effect that has no known difference to the one before. It returns which connections must end.
@@ -85,6 +105,10 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 			ending = append(ending, b.revoke(usersVictims(u.Name)))
 		}
 	}
+	if n := s.Node(b.opts.NodeID); n != nil {
+		ending = append(ending, b.applyNode(n)...)
+	}
+	b.nodes.follow(s)
 	b.credentials.forget()
 	for _, e := range b.engines.all() {
 		if s.QueueByID(e.def.ID) == nil {
@@ -112,22 +136,22 @@ func (b *Broker) rebuild(s *meta.State) {
 	b.events.look()
 }
 
-// victims are connections that must end because their vhost or user is gone.
+// victims are connections that must end because their vhost or user is gone, or their exclusive queues are.
 type victims struct {
-	match  func(vhost, user string) bool
+	match  func(id uint64, vhost, user string) bool
 	reason string
 }
 
 func vhostsVictims(name string) victims {
 	return victims{
-		match:  func(vhost, _ string) bool { return vhost == name },
+		match:  func(_ uint64, vhost, _ string) bool { return vhost == name },
 		reason: fmt.Sprintf("vhost '%s' is deleted", name),
 	}
 }
 
 func usersVictims(name string) victims {
 	return victims{
-		match:  func(_, user string) bool { return user == name },
+		match:  func(_ uint64, _, user string) bool { return user == name },
 		reason: fmt.Sprintf("user '%s' is deleted", name),
 	}
 }

@@ -93,19 +93,6 @@ func checkQueueTypeName(entity, field, name string) error {
 	return nil
 }
 
-func checkVHost(v *meta.VHost) error {
-	if err := checkName("vhost", "name", v.Name); err != nil {
-		return err
-	}
-	if len(v.Description) > maxDescription || !utf8.ValidString(v.Description) {
-		return argumentError("vhost", "description", v.Description, fmt.Sprintf("at most %d bytes of UTF-8", maxDescription))
-	}
-	if err := checkTags("vhost", v.Tags); err != nil {
-		return err
-	}
-	return checkQueueTypeName("vhost", "default_queue_type", v.DefaultQueueType)
-}
-
 // checkParameter checks a runtime parameter that is stored as it comes.
 func checkParameter(p *meta.Parameter) error {
 	if err := checkName("parameter", "name", p.Name); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/brokerd/brokerd/amqp/dedup"
+	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
@@ -25,6 +26,8 @@ const (
 	argDeadLetter    = "x-dead-letter-exchange"
 	argDeadLetterKey = "x-dead-letter-routing-key"
 	argNamePrefix    = "x-name-prefix"
+
+	argConsumerTimeout = "x-consumer-timeout" // of basic.consume, too
 )
 
 // Values of x-queue-type.
@@ -84,6 +87,7 @@ var queueArguments = []argument{
 	{"x-single-active-consumer", checkBool, classic | quorum, false},
 	{argQueueType, checkType, classic | quorum | stream, false},
 	{"x-delivery-limit", checkDeliveryLimit, classic | quorum, false},
+	{argConsumerTimeout, checkNotNegative, classic | quorum, false},
 	{"x-consumer-disconnected-timeout", checkNotNegative, quorum, false},
 	{"x-delayed-retry-type", oneOf("invalid_delayed_retry_type", "disabled", "all", "failed", "returned"), quorum, false},
 	{"x-delayed-retry-min", checkPositive, quorum, false},
@@ -171,27 +175,39 @@ func inertArguments(args wire.Table) (keys []string) {
 	return keys
 }
 
-// CheckConsumeArguments checks the arguments of basic.consume from a classic queue and returns the consumer's priority.
-// Priorities beyond 32 bits are cut to the nearest that fits. Errors are 406.
-func CheckConsumeArguments(queueName, vhost string, args wire.Table) (priority int32, err error) {
+// ConsumeArguments are what the arguments of basic.consume ask for.
+type ConsumeArguments struct {
+	Priority int32 // those beyond 32 bits are cut to the nearest that fits
+	Timeout  int64 // for acknowledgements, in milliseconds; 0 for no limit, queue.None if nothing is asked for
+}
+
+// CheckConsumeArguments checks the arguments of basic.consume from a classic queue. Errors are 406.
+func CheckConsumeArguments(queueName, vhost string, args wire.Table) (c ConsumeArguments, err error) {
+	c.Timeout = queue.None
 	r := resource{kindQueue, cleanName(queueName), vhost}
 	if v, ok := args.Get("x-priority"); ok {
 		if d := checkInteger(v, args); d != "" {
-			return 0, errInvalidArgument("x-priority", r, d)
+			return c, errInvalidArgument("x-priority", r, d)
 		}
-		priority = int32(max(math.MinInt32, min(v.Int, math.MaxInt32)))
+		c.Priority = int32(max(math.MinInt32, min(v.Int, math.MaxInt32)))
+	}
+	if v, ok := args.Get(argConsumerTimeout); ok {
+		if d := checkNotNegative(v, args); d != "" {
+			return c, errInvalidArgument(argConsumerTimeout, r, d)
+		}
+		c.Timeout = v.Int
 	}
 	if v, ok := args.Get("x-cancel-on-ha-failover"); ok {
 		if d := checkBool(v, args); d != "" {
-			return 0, errInvalidArgument("x-cancel-on-ha-failover", r, d)
+			return c, errInvalidArgument("x-cancel-on-ha-failover", r, d)
 		}
 	}
 	for _, key := range []string{"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"} {
 		if _, ok := args.Get(key); ok {
-			return 0, errPrecondition("invalid arg '%s' for %s of queue type %s", key, r, typeNames[typeClassic].text)
+			return c, errPrecondition("invalid arg '%s' for %s of queue type %s", key, r, typeNames[typeClassic].text)
 		}
 	}
-	return priority, nil
+	return c, nil
 }
 
 func errInvalidArgument(key string, r resource, d detail) error {

@@ -83,7 +83,9 @@ func TestQueueArguments(t *testing.T) {
 		{table("x-deduplication-header", 1), "x-deduplication-header", "{unacceptable_type,signedint}"},
 		{table("x-deduplication-header", ""), "x-deduplication-header", "empty_value"},
 		{table("x-unknown", "anything"), "", ""},
-		{table("x-consumer-timeout", "a"), "", ""},
+		{table("x-consumer-timeout", "a"), "x-consumer-timeout", `"expected integer, got longstr"`},
+		{table("x-consumer-timeout", -1), "x-consumer-timeout", "{value_negative,-1}"},
+		{table("x-consumer-timeout", 0), "", ""},
 		{table("x-max-age", "1Y"), "x-max-age", ""},
 		{table("x-max-age", "1Q"), "x-max-age", "invalid_max_age"},
 		{table("x-queue-type", "stream", "x-max-age", "0h"), "x-max-age", "invalid_max_age"},
@@ -163,11 +165,19 @@ func TestConsumeArguments(t *testing.T) {
 		{table("x-stream-offset", "bogus"), 0,
 			prefix + "x-stream-offset' for queue 'ka' in vhost '/' of queue type rabbit_classic_queue"},
 		{table("x-unknown", 1), 0, ""},
+		{table("x-consumer-timeout", 0), 0, ""},
+		{table("x-consumer-timeout", 60000), 0, ""},
+		{table("x-consumer-timeout", "60000"), 0,
+			prefix + `x-consumer-timeout' for queue 'ka' in vhost '/': "expected integer, got longstr"`},
+		{table("x-consumer-timeout", -1), 0, prefix + "x-consumer-timeout' for queue 'ka' in vhost '/': {value_negative,-1}"},
 	} {
-		priority, err := CheckConsumeArguments("ka", "/", c.args)
+		got, err := CheckConsumeArguments("ka", "/", c.args)
 		want(t, err, c.text)
-		if priority != c.priority {
-			t.Errorf("%v: priority %d, want %d", c.args, priority, c.priority)
+		if got.Priority != c.priority {
+			t.Errorf("%v: priority %d, want %d", c.args, got.Priority, c.priority)
+		}
+		if v, ok := c.args.Get("x-consumer-timeout"); c.text == "" && (ok && got.Timeout != v.Int || !ok && got.Timeout != -1) {
+			t.Errorf("%v: timeout %d", c.args, got.Timeout)
 		}
 	}
 }

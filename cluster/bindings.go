@@ -57,7 +57,7 @@ func (a *Access) checkEnds(b *meta.Binding) error {
 	if err := a.check(opRead, resource{kindExchange, b.Source, a.vhost}); err != nil {
 		return err
 	}
-	if a.broker.topicPermissions.Load() == 0 {
+	if a.administrator || a.broker.topicPermissions.Load() == 0 {
 		return nil
 	}
 	return a.checkTopic(opRead, b.Source, []byte(b.RoutingKey))
@@ -67,42 +67,56 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 	if err := a.checkEnds(b); err != nil {
 		return err
 	}
-	state := a.broker.State()
 	from, to := resource{kindExchange, b.Source, a.vhost}, destination(b)
-	x := state.Exchange(a.vhost, b.Source)
+	x, err := a.broker.findExchange(from)
+	if err != nil {
+		return err
+	}
 	if x == nil {
 		return errNotFound(from)
 	}
 	var q *meta.Queue
 	if to.kind == kindExchange {
-		if state.Exchange(a.vhost, to.name) == nil {
-			return errNotFound(to)
+		if err := a.FindExchange(to.name); err != nil {
+			return err
 		}
-	} else if q, _ = a.broker.find(to); q == nil {
+	} else if q, _, err = a.broker.findQueue(to); err != nil {
+		return err
+	} else if q == nil {
 		return errNotFound(to)
 	}
-	if t := exchange.TypeOf(x.Type, x.Arguments); t != nil {
-		if err := t.CheckBinding(b.RoutingKey, args); err != nil {
-			return err
-		}
-		queueType := ""
-		if q != nil {
-			queueType = q.Type
-		}
-		if err := t.CheckDestination(queueType); err != nil {
-			return err
-		}
+	queueType := ""
+	if q != nil {
+		queueType = q.Type
+	}
+	if err := checkBindingTo(x, b.RoutingKey, args, queueType); err != nil {
+		return err
 	}
 	if q != nil {
 		if err := a.checkExclusive(q); err != nil {
 			return err
 		}
 	}
-	if state.Binding(b) != nil {
+	if a.broker.State().Binding(b) != nil {
 		return nil
 	}
-	_, err := a.propose(meta.Bind{Binding: *b})
+	result, err := a.propose(meta.Bind{Binding: *b})
+	if err == nil && result.Created && x.Type == exchange.RecentHistory {
+		err = a.broker.replay(b)
+	}
 	return clientError(err, to)
+}
+
+// checkBindingTo checks what the type of x says about a binding to a queue of a type, or to an exchange if that is empty.
+func checkBindingTo(x *meta.Exchange, key string, args wire.Table, queueType string) error {
+	t := exchange.TypeOf(x.Type, x.Arguments)
+	if t == nil {
+		return nil
+	}
+	if err := t.CheckBinding(key, args); err != nil {
+		return err
+	}
+	return t.CheckDestination(queueType)
 }
 
 func (a *Access) unbind(b *meta.Binding) error {
@@ -111,7 +125,12 @@ func (a *Access) unbind(b *meta.Binding) error {
 	}
 	state := a.broker.State()
 	if state.Binding(b) == nil {
-		return nil
+		if err := a.broker.catchUp(destination(b)); err != nil {
+			return err
+		}
+		if state = a.broker.State(); state.Binding(b) == nil {
+			return nil
+		}
 	}
 	// RabbitMQ looks at the owner of the queue only once it has found the binding.
 	if b.DestinationKind == meta.ToQueue {

@@ -9,10 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/network"
+	"github.com/brokerd/brokerd/cluster/peer"
 	"github.com/brokerd/brokerd/cluster/routing"
+	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
 // Log is the durable side of this node's queues, with what it knew when it was opened; *store.Store is one.
@@ -42,9 +47,29 @@ type Options struct {
 	// CommitTimeout bounds how long a client waits for a change of the metadata; 10 s if 0.
 	CommitTimeout time.Duration
 	// CloseConnections closes the client connections of this node that match, with 320 and the given explanation, because their
-	// vhost or user was deleted. It is called while the deletion takes effect: it must not wait, nor call the Broker. Connections
-	// that are still being opened are seen by Access.Revoked. May be nil.
-	CloseConnections func(match func(vhost, user string) bool, reason string)
+	// vhost or user was deleted, or the cluster took the node for dead and has deleted their exclusive queues. id is what the
+	// connection was opened with. It is called while that takes effect: it must not wait, nor call the Broker. Connections that are
+	// still being opened are seen by Access.Revoked. May be nil.
+	CloseConnections func(match func(id uint64, vhost, user string) bool, reason string)
+	// Network connects this node with others; nil for a node that stays alone. The Broker registers its services, serves it and
+	// closes it.
+	Network *network.Network
+	// Formation says how a node without metadata finds its cluster.
+	Formation Formation
+	// Node is what the other nodes are told of this one: DisplayName, AMQP, Admin, HTTP, Release. See Broker.Describe.
+	Node meta.Node
+	// NodeTimeout is after how long a node that cannot be reached counts as down; 5 s if 0.
+	NodeTimeout time.Duration
+	// Balanced spreads the leaders of new queues over the nodes, unless they say otherwise.
+	Balanced bool
+	// Opened is called with the Broker before it is open, for those who need ClusterID meanwhile. May be nil.
+	Opened func(*Broker)
+	// Alarmed is told what the nodes of the cluster are short of whenever that may have changed: sorted, empty for nothing. It must
+	// not wait. May be nil.
+	Alarmed func(names []string)
+	// DeliverReply hands a message from another node to the consumer of direct replies with that name here. record is as
+	// block.Parse reads it. It must not wait. May be nil.
+	DeliverReply func(vhost string, name, record, tail []byte)
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -54,7 +79,13 @@ type Broker struct {
 	opts        Options
 	log         *slog.Logger
 	meta        *meta.Group
-	owner       meta.Owner // this run of this node
+	owner       atomic.Pointer[meta.Owner] // this run of this node
+	network     *network.Network           // nil: there are no other nodes
+	links       *peer.Links                // nil without network
+	service     *peer.Service              // nil without network
+	clusterID   atomic.Pointer[string]
+	membership  *membership
+	nodes       *nodes
 	credentials *credentials
 	usage       usage
 	events      events
@@ -62,6 +93,7 @@ type Broker struct {
 	// permission that was set is not overlooked.
 	topicPermissions atomic.Int64
 	admin            nameLocks
+	figures          figures
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex
@@ -83,6 +115,8 @@ type Broker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	// leaving is closed when the Broker begins to close, for tasks that Close need not wait for.
+	leaving chan struct{}
 	// taskMu guards closing, so that no task starts once Close waits for them.
 	taskMu  sync.Mutex
 	closing bool
@@ -103,6 +137,9 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 10 * time.Second
 	}
+	if o.NodeTimeout == 0 {
+		o.NodeTimeout = 5 * time.Second
+	}
 	if o.Memory == nil {
 		o.Memory = queue.NewMemory(0, 0)
 	}
@@ -110,7 +147,10 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b.events.broker = b
 	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
 	b.routes.broker = b
+	b.nodes = newNodes(b)
+	b.membership = &membership{broker: b, opened: make(chan struct{})}
 	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
+	b.leaving = make(chan struct{})
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -118,22 +158,72 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Meta.Logger == nil {
 		o.Meta.Logger = o.Logger
 	}
-	var err error
-	if b.meta, err = meta.Open(o.Meta); err != nil {
-		b.cancel()
-		return nil, fmt.Errorf("cluster: metadata: %w", err)
+	o.Meta.OnApplied = b.nodes.announce
+	b.opts.Meta = o.Meta
+	if o.Opened != nil {
+		o.Opened(b)
 	}
-	run, err := b.meta.Propose(ctx, meta.StartNode{Node: o.NodeID})
-	if err != nil {
-		b.cancel()
-		err = fmt.Errorf("cluster: starting node %s: %w", o.NodeID, err)
-		return nil, errors.Join(err, b.meta.Shutdown(context.WithoutCancel(ctx)))
+	if b.network = o.Network; b.network != nil {
+		b.openLinks()
 	}
-	b.owner = meta.Owner{Node: o.NodeID, Incarnation: run.Incarnation}
-	b.start()
-	b.ensureEventExchange(ctx)
+	if err := b.open(ctx); err != nil {
+		b.cancel()
+		ctx := context.WithoutCancel(ctx)
+		if b.meta != nil {
+			err = errors.Join(err, b.meta.Shutdown(ctx))
+		}
+		return nil, errors.Join(err, b.closeNetwork(ctx))
+	}
 	return b, nil
 }
+
+// openLinks registers what this node serves to the others.
+func (b *Broker) openLinks() {
+	b.links = peer.NewLinks(peer.Options{
+		Node:     b.opts.NodeID,
+		Conn:     func(node string) (grpc.ClientConnInterface, error) { return b.network.Conn(node) },
+		OnLink:   b.nodes.linked,
+		OnNotice: b.nodes.noticed,
+		Logger:   b.log,
+	})
+	b.service = peer.NewService(peer.ServiceOptions{
+		Queue:    b.led,
+		Await:    b.awaitLed,
+		OnNotice: b.nodes.noticed,
+		Caller: func(ctx context.Context) (string, bool) {
+			id, ok := network.Caller(ctx)
+			return id.Node, ok
+		},
+		Logger: b.log,
+	})
+	peerv1.RegisterQueuesServer(b.network.Server(), b.service)
+	peerv1.RegisterMembershipServiceServer(b.network.Server(), b.membership)
+}
+
+// open brings up the metadata, and then everything that the metadata says this node has.
+func (b *Broker) open(ctx context.Context) error {
+	if err := b.openMeta(ctx); err != nil {
+		return err
+	}
+	if err := b.register(ctx); err != nil {
+		return err
+	}
+	run, err := b.meta.Propose(ctx, meta.StartNode{Node: b.opts.NodeID})
+	if err != nil {
+		return fmt.Errorf("cluster: starting node %s: %w", b.opts.NodeID, err)
+	}
+	b.owner.Store(&meta.Owner{Node: b.opts.NodeID, Incarnation: run.Incarnation})
+	b.start()
+	if b.network != nil {
+		b.nodes.follow(b.State())
+		b.tasks.Go(b.nodes.watch)
+	}
+	b.ensureEventExchange(ctx)
+	return nil
+}
+
+// run returns the current run of this node, which what it makes belongs to.
+func (b *Broker) run() meta.Owner { return *b.owner.Load() }
 
 // start brings up everything that the metadata says this node has.
 func (b *Broker) start() {
@@ -164,7 +254,7 @@ func (b *Broker) start() {
 	close(b.routed)
 	b.guards.recovered = nil
 	b.running = true
-	b.log.Info("node started", "node", b.opts.NodeID, "run", b.owner.Incarnation, "queues", led,
+	b.log.Info("node started", "node", b.opts.NodeID, "run", b.run().Incarnation, "queues", led,
 		"exchanges", s.NumExchanges(), "bindings", s.NumBindings())
 }
 
@@ -179,17 +269,31 @@ func (b *Broker) Close(ctx context.Context) error {
 	if again {
 		return nil
 	}
+	close(b.leaving)
 	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
-	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.owner}); err != nil {
+	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.run()}); err != nil {
 		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
 	}
 	b.mu.Lock()
 	b.running = false
 	b.mu.Unlock()
 	b.stopping.Store(true)
+	if b.service != nil {
+		b.service.Close() // what other nodes have and did not settle goes back to the engines
+	}
 	b.engines.stop()
-	return b.meta.Shutdown(ctx)
+	return errors.Join(b.meta.Shutdown(ctx), b.closeNetwork(ctx))
+}
+
+// closeNetwork ends the links to other nodes and the listener for them.
+func (b *Broker) closeNetwork(ctx context.Context) error {
+	if b.network == nil {
+		return nil
+	}
+	b.links.Close()
+	b.service.Close()
+	return b.network.Close(ctx)
 }
 
 // finishTasks waits for the tasks under way, such as the deletion of queues that lost their consumers when the server closed
@@ -212,6 +316,14 @@ func (b *Broker) Meta() *meta.Group { return b.meta }
 // State returns the latest state that took effect on this node, for the lists of the admin API. It never waits.
 func (b *Broker) State() *meta.State { return b.current.Load() }
 
+// ClusterID returns the id of the cluster that this node belongs to, "" while it is in none. It never waits.
+func (b *Broker) ClusterID() string {
+	if id := b.clusterID.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
 // propose commits a change that nobody asked for.
 func (b *Broker) propose(c meta.Command) (meta.Result, error) { return b.proposeAs(b.ctx, "", c) }
 
@@ -220,7 +332,12 @@ func (b *Broker) proposeAs(ctx context.Context, actor string, c meta.Command) (m
 	ctx, cancel := context.WithTimeout(ctx, b.opts.CommitTimeout)
 	defer cancel()
 	defer b.events.attribute(c, actor)()
-	return b.meta.Propose(ctx, c)
+	r, err := b.meta.Propose(ctx, c)
+	if err == nil {
+		// Whoever is told that it is done may use it on another node at once.
+		b.nodes.agree(ctx, r.Index)
+	}
+	return r, err
 }
 
 // spawn runs task in a goroutine that Close waits for. It returns false when the Broker is closing.

@@ -74,10 +74,10 @@ func (n *testNode) start() {
 		Store:         n.store,
 		LoopbackUsers: []string{"guest"},
 		Logger:        log,
-		CloseConnections: func(match func(vhost, user string) bool, reason string) {
+		CloseConnections: func(match func(id uint64, vhost, user string) bool, reason string) {
 			n.closingMu.Lock()
 			defer n.closingMu.Unlock()
-			if match("v", "-") || match("-", "u") {
+			if match(0, "v", "-") || match(0, "-", "u") {
 				n.closing = append(n.closing, reason)
 			}
 		},

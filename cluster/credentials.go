@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -126,11 +127,42 @@ func (c *credentials) forget() {
 func (b *Broker) Authenticate(user, password string, loopback bool) (*User, error) {
 	u := b.State().User(user)
 	right := b.credentials.verify(user, password, u)
+	if u == nil || !right {
+		// Both cases take as long.
+		if again := b.userNow(user); again != u {
+			u = again
+			right = b.credentials.verify(user, password, u)
+		}
+	}
+	return b.admit(user, u, right, loopback)
+}
+
+// AuthenticateExternal finds a user whose identity was proven by other means than a password, such as a certificate. It is under
+// the same rule about this machine as Authenticate. Errors wrap ErrLoginRefused and say why for the log. It waits only for the
+// cluster, when the user is not known here.
+func (b *Broker) AuthenticateExternal(user string, loopback bool) (*User, error) {
+	u := b.State().User(user)
+	if u == nil {
+		u = b.userNow(user)
+	}
+	return b.admit(user, u, true, loopback)
+}
+
+// userNow returns the user once this node knows what the cluster does: another node may have got it, or its password, a moment ago.
+func (b *Broker) userNow(name string) *meta.User {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+	defer cancel()
+	_ = b.meta.ReadIndex(ctx) // without an answer, what is known here counts
+	return b.State().User(name)
+}
+
+// admit ends a login; u is what the state has under the name user, nil for nothing, and proven that it is him.
+func (b *Broker) admit(user string, u *meta.User, proven, loopback bool) (*User, error) {
 	var err error
 	switch {
 	case u == nil:
 		err = fmt.Errorf("%w: unknown user '%s'", ErrLoginRefused, user)
-	case !right:
+	case !proven:
 		err = fmt.Errorf("%w: wrong password for user '%s'", ErrLoginRefused, user)
 	case !loopback && slices.Contains(b.opts.LoopbackUsers, user):
 		err = fmt.Errorf("%w: user '%s' can only connect via localhost", ErrLoginRefused, user)

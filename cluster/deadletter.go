@@ -25,6 +25,7 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 		l.Done()
 		return
 	}
+	b.figures.deadLettered(l.Reason, len(l.Records))
 	opts := deadletter.Options{
 		Queue: e.def.Name, Reason: l.Reason, Now: time.Now().Unix(), RoutingKey: set.DeadLetterRoutingKey,
 	}
@@ -59,14 +60,14 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l)
+	b.send(&p, l)
 }
 
 // settled returns what is to be done when all targets have answered: the queue may forget the messages. Not so if a target refused
-// them because the node is going down; then they stay in the log for its next start.
+// them because its log failed or the node is going down; then they stay in the log for its next start.
 func (b *Broker) settled(l *queue.Letters) func(*queue.Batch) {
 	return func(batch *queue.Batch) {
-		if len(batch.Refused()) == 0 || !b.stopping.Load() {
+		if !batch.Unkept() && (len(batch.Refused()) == 0 || !b.stopping.Load()) {
 			l.Done()
 		}
 	}
@@ -88,6 +89,11 @@ type post struct {
 // add puts a record into the block that is being filled for a queue. Each block has one priority, so that it stays in one piece.
 // letter is the index of the letter, only says that it goes nowhere else.
 func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
+	if to.History() && r.Deadline != 0 {
+		lasting := *r
+		lasting.Deadline = 0
+		r = &lasting
+	}
 	if to.Delays() {
 		late := *r
 		late.Deadline = late.Arrived + delayOf(r)
@@ -114,13 +120,49 @@ func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
 	}
 }
 
-// send publishes everything. Letters that go to one queue only move there in one transaction.
-func (p *posts) send(l *queue.Letters) {
+// send publishes everything. Letters that go to one queue of this node only move there in one transaction.
+func (b *Broker) send(p *posts, l *queue.Letters) {
 	p.batch.Add()
 	for i := range p.list {
-		pub := &queue.Publication{Block: p.list[i].block, Batch: p.batch, Letters: true, Source: l.Source(p.list[i].only)}
 		p.batch.Add()
-		p.list[i].to.Handle.Publish(pub)
+		if post := &p.list[i]; post.to.Local() {
+			post.to.Handle.Publish(&queue.Publication{
+				Block: post.block, Batch: p.batch, Letters: true, Source: l.Source(post.only),
+			})
+		} else {
+			b.sendAway(post, post.to.Handle, p.batch, firstPause)
+		}
 	}
 	p.batch.Done()
+}
+
+// sendAway publishes messages to a queue that another node leads, again and again while that node cannot be reached, and then
+// counts whole down. to is where to begin. When the Broker closes before, the messages stay where they come from, for its next start.
+func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait time.Duration) {
+	batch := &queue.Batch{First: 1, Last: uint64(post.block.Count)}
+	batch.Complete = func(batch *queue.Batch) {
+		if !batch.Lost() {
+			whole.Done()
+			return
+		}
+		b.spawn(func() {
+			select {
+			case <-time.After(wait):
+				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, min(2*wait, lastPause))
+			case <-b.leaving:
+			}
+		})
+	}
+	batch.Add()
+	to.Publish(&queue.Publication{Block: post.block.Copy(), Batch: batch, Letters: true})
+}
+
+// handleOf returns what stands for a queue now, for it may have moved; was if it is gone.
+func (b *Broker) handleOf(id uint64, was queue.Handle) queue.Handle {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if q := b.current.Load().QueueByID(id); q != nil {
+		return b.engines.handle(q)
+	}
+	return was
 }

@@ -52,7 +52,7 @@ func (b *Broker) routeDue(e *engine, name string, l *queue.Letters) {
 			p.add(t, &r, i, len(targets) == 1)
 		}
 	}
-	p.send(l)
+	b.send(&p, l)
 }
 
 // dueMessage is what routing needs of a message whose delay is over.
@@ -89,16 +89,21 @@ func releaseProperties(stored []byte) (m dueMessage, err error) {
 	}
 	p.Headers = headers
 	m.properties = p.Append(nil)
-	m.expiration = -1
 	if err = wire.ScanProperties(m.properties, &m.view); err != nil {
 		return m, err
 	}
-	if m.view.Has(wire.FlagExpiration) {
-		if n, err := strconv.ParseInt(string(m.view.Expiration), 10, 64); err == nil {
-			m.expiration = n
+	m.expiration = expirationOf(&m.view)
+	return m, nil
+}
+
+// expirationOf returns the expiration property in milliseconds, -1 if there is none. It was checked when the message was published.
+func expirationOf(view *wire.PropertyView) int64 {
+	if view.Has(wire.FlagExpiration) {
+		if n, err := strconv.ParseInt(string(view.Expiration), 10, 64); err == nil {
+			return n
 		}
 	}
-	return m, nil
+	return -1
 }
 
 // maxKeyLen is the longest routing key in bytes.

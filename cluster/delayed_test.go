@@ -31,7 +31,7 @@ func (n *testNode) sendDelayed(exchange, key string, first int, delays ...int) {
 			p.add(q, &r, 0, true)
 		}
 	}
-	p.send(&queue.Letters{})
+	n.send(&p, &queue.Letters{})
 	<-done
 }
 
@@ -104,7 +104,7 @@ func TestDelayStoreIsHidden(t *testing.T) {
 	n := startNode(t)
 	a := n.connect()
 	n.delayed(a, "direct")
-	name := meta.StoreName("late")
+	name := "amq.delayed.late"
 	if n.stores() != 1 {
 		t.Fatalf("%d stores, want 1", n.stores())
 	}

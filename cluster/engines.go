@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brokerd/brokerd/amqp/block"
+	"github.com/brokerd/brokerd/amqp/exchange"
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/cluster/meta"
 	"github.com/brokerd/brokerd/cluster/policy"
@@ -48,10 +49,14 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 	set := s.broker.settingsOf(q)
 	e.settings.Store(set)
 	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
-	exchange, store := q.StoreOf()
-	if store {
+	name, store := q.StoreOf()
+	delays := store && !q.KeepsHistory()
+	switch {
+	case delays:
 		settings.DeadLetters = true
-		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, exchange, l) }
+		deadLetter = func(l *queue.Letters) { s.broker.routeDue(e, name, l) }
+	case store:
+		settings.MaxLength, settings.MaxBytes = int64(exchange.HistoryLength(q.Arguments)), historyBytes
 	}
 	e.queue = queue.New(queue.Options{
 		ID:         q.ID,
@@ -67,13 +72,16 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		MaxPriority:  set.MaxPriority,
 		SingleActive: set.SingleActiveConsumer,
 		Settings:     settings,
-		Delays:       store,
+		Delays:       delays,
 		DeadLetter:   deadLetter,
 		Logger:       o.Logger,
 
 		Deduplication: deduplication(set.Deduplication),
 	})
 	s.byID[q.ID] = e
+	if s.broker.running && !store {
+		s.broker.figures.created.Add(1)
+	}
 }
 
 // drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
@@ -83,6 +91,9 @@ func (s *engines) drop(id uint64) {
 	delete(s.byID, id)
 	s.mu.Unlock()
 	if e != nil {
+		if e.def.Type != meta.TypeStore {
+			s.broker.figures.deleted.Add(1)
+		}
 		e.queue.Drop()
 	}
 }
@@ -115,7 +126,10 @@ func (s *engines) handle(q *meta.Queue) queue.Handle {
 	if q.Leader == s.broker.opts.NodeID {
 		return absent{id: q.ID, err: queue.ErrGone}
 	}
-	return absent{id: q.ID, err: queue.ErrUnavailable}
+	if s.broker.links == nil {
+		return absent{id: q.ID, err: queue.ErrUnavailable}
+	}
+	return s.broker.links.Queue(q.Leader, q.ID)
 }
 
 // all returns the engines there are.

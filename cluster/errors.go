@@ -46,12 +46,6 @@ func errNotAllowed(format string, args ...any) error {
 	return wire.Errorf(wire.NotAllowed, format, args...)
 }
 
-// QueueError turns an error of a queue.Handle into the *wire.Error for the client, without a method: 404, 403 (exclusive use),
-// 406 (in use, not empty), or 541. A *wire.Error and nil are returned as they are.
-func QueueError(err error, queueName, vhost string) error {
-	return clientError(err, resource{kindQueue, queueName, vhost})
-}
-
 // clientError turns what a proposal or a queue engine said about r into the error for the client. The errors of the
 // metadata that say what is missing win over r.
 func clientError(err error, r resource) error {
@@ -84,7 +78,7 @@ func clientError(err error, r resource) error {
 	case errors.Is(err, queue.ErrUnavailable):
 		return wire.Errorf(wire.NotFound, "home node of %s is down or inaccessible", r)
 	case errors.Is(err, meta.ErrNotLeader), errors.Is(err, meta.ErrLeadershipLost), errors.Is(err, meta.ErrTimeout),
-		errors.Is(err, meta.ErrShutdown), errors.Is(err, meta.ErrStaleOwner):
+		errors.Is(err, meta.ErrShutdown), errors.Is(err, meta.ErrOwnerEnded):
 		return wire.Errorf(wire.InternalError, "the cluster could not commit a change of %s: %v", r, err)
 	}
 	return wire.Errorf(wire.InternalError, "change of %s failed: %v", r, err)

@@ -64,10 +64,7 @@ func (a *Access) passiveExchange(r resource) error {
 	if err := a.checkAny(r); err != nil {
 		return err
 	}
-	if a.broker.State().Exchange(a.vhost, r.name) == nil {
-		return errNotFound(r)
-	}
-	return nil
+	return a.FindExchange(r.name)
 }
 
 // checkNewExchange checks what is asked of an exchange only when it is made.
@@ -110,9 +107,9 @@ func (a *Access) newExchange(s *ExchangeSpec) meta.Exchange {
 		Arguments:  s.Arguments.Encode(),
 	}
 	if !x.Durable {
-		x.Owner = a.conn.owner
+		x.Owner = a.broker.run()
 	}
-	if x.Type == exchange.Delayed {
+	if x.Type == exchange.Delayed || x.Type == exchange.RecentHistory {
 		x.Leader = a.broker.opts.NodeID
 	}
 	return x
@@ -130,8 +127,8 @@ func (a *Access) DeleteExchange(name string, ifUnused bool) error {
 	if err := a.check(opConfigure, r); err != nil {
 		return err
 	}
-	if a.broker.State().Exchange(a.vhost, r.name) == nil {
-		return nil
+	if x, err := a.broker.findExchange(r); x == nil {
+		return err
 	}
 	_, err := a.propose(meta.DeleteExchange{VHost: a.vhost, Name: r.name, IfUnused: ifUnused})
 	if errors.Is(err, meta.ErrNoExchange) {

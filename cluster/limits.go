@@ -40,6 +40,13 @@ const (
 	userLimitsComponent  = "user-limits"
 )
 
+// Components of the parameters that hold limits, for those who list the parameters of a State.
+const (
+	VHostLimitsComponent = vhostLimitsComponent // in the vhost, by the name VHostLimitsName
+	VHostLimitsName      = vhostLimitsName
+	UserLimitsComponent  = userLimitsComponent // global, by the name of the user
+)
+
 // limitsOf are the limits that a component may have.
 var limitsOf = map[string][]Limit{
 	vhostLimitsComponent: {MaxConnections, MaxQueues},
@@ -65,8 +72,8 @@ func limited(p *meta.Parameter) (of string, ok bool) {
 	return "", false
 }
 
-// parseLimits decodes the value of a parameter with limits.
-func parseLimits(value []byte) (Limits, error) {
+// ParseLimits decodes the value of a parameter with limits: a JSON object of integers.
+func ParseLimits(value []byte) (Limits, error) {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(value, &raw); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
@@ -90,7 +97,7 @@ func storedLimits(p *meta.Parameter) Limits {
 	if p == nil {
 		return nil
 	}
-	limits, err := parseLimits(p.Value)
+	limits, err := ParseLimits(p.Value)
 	if err != nil {
 		return nil
 	}

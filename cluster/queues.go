@@ -41,7 +41,7 @@ func (a *Access) DeclareQueue(s QueueSpec) (QueueInfo, error) {
 			continue // deleted since
 		}
 		if err != nil {
-			return QueueInfo{}, clientError(err, r)
+			return QueueInfo{}, a.broker.queueError(err, r)
 		}
 		return QueueInfo{Name: r.name, Messages: status.Ready, Consumers: status.Consumers}, nil
 	}
@@ -79,7 +79,7 @@ func (a *Access) passiveQueue(r resource) (QueueInfo, error) {
 	h.Touch()
 	status, err := h.Status()
 	if err != nil {
-		return QueueInfo{}, clientError(err, r)
+		return QueueInfo{}, a.broker.queueError(err, r)
 	}
 	return QueueInfo{Name: r.name, Messages: status.Ready, Consumers: status.Consumers}, nil
 }
@@ -136,6 +136,7 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 		return nil, err
 	}
 	defer done()
+	leader := a.broker.place(a.vhost, s.Name, s.Exclusive, s.Arguments)
 	q := meta.Queue{
 		VHost:      a.vhost,
 		Name:       s.Name,
@@ -144,10 +145,10 @@ func (a *Access) makeQueue(r resource, s *QueueSpec) (*meta.Queue, error) {
 		AutoDelete: s.AutoDelete,
 		Exclusive:  s.Exclusive,
 		Arguments:  s.Arguments.Encode(),
-		Leader:     a.broker.opts.NodeID,
+		Leader:     leader.Node,
 	}
 	if !q.Durable {
-		q.Owner = a.conn.owner
+		q.Owner = leader
 	}
 	propose := func() (meta.Result, error) { return a.propose(meta.DeclareQueue{Queue: q}) }
 	if q.Exclusive {
@@ -175,15 +176,15 @@ func (a *Access) DeleteQueue(name string, ifUnused, ifEmpty bool) (messages int,
 	if err := a.check(opConfigure, r); err != nil {
 		return 0, err
 	}
-	q, h := a.broker.find(r)
-	if q == nil {
-		return 0, nil
+	q, h, err := a.broker.findQueue(r)
+	if q == nil || err != nil {
+		return 0, err
 	}
 	if err := a.checkExclusive(q); err != nil {
 		return 0, err
 	}
 	messages, err = a.broker.deleteQueue(a.user.Name, q, h, ifUnused, ifEmpty)
-	return messages, clientError(err, r)
+	return messages, a.broker.queueError(err, r)
 }
 
 // deleteQueue deletes q, for the user actor (empty for the broker itself), if its queue engine h finds the conditions met. The
@@ -222,5 +223,5 @@ func (a *Access) PurgeQueue(name string) (messages int, err error) {
 		return 0, err
 	}
 	messages, err = h.Purge()
-	return messages, clientError(err, r)
+	return messages, a.broker.queueError(err, r)
 }

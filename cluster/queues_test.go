@@ -375,11 +375,11 @@ func TestRestart(t *testing.T) {
 	doomed := n.State().Queue("/", "doomed")
 	_, err := a.DeleteQueue("doomed", false, false)
 	must(t, err)
-	owner := n.owner
+	owner := n.run()
 
 	n.restart()
-	if n.owner.Incarnation <= owner.Incarnation {
-		t.Errorf("run %d after run %d", n.owner.Incarnation, owner.Incarnation)
+	if n.run().Incarnation <= owner.Incarnation {
+		t.Errorf("run %d after run %d", n.run().Incarnation, owner.Incarnation)
 	}
 	a = n.connect()
 	for name, text := range map[string]string{
@@ -433,7 +433,7 @@ func TestAbsentQueue(t *testing.T) {
 	n := startNode(t)
 	n.propose(meta.DeclareQueue{Queue: meta.Queue{VHost: "/", Name: "far", Type: typeClassic, Durable: true, Leader: "n2"}})
 	a := n.connect()
-	const down = "NOT_FOUND - home node of queue 'far' in vhost '/' is down or inaccessible"
+	const down = "NOT_FOUND - home node 'n2' of durable queue 'far' in vhost '/' is down or inaccessible"
 	_, err := a.DeclareQueue(QueueSpec{Name: "far", Durable: true})
 	want(t, err, down)
 	_, err = a.PurgeQueue("far")
@@ -441,7 +441,7 @@ func TestAbsentQueue(t *testing.T) {
 	_, err = a.DeleteQueue("far", false, false)
 	want(t, err, down)
 	h := a.Routes().Queue("far").Handle
-	want(t, QueueError(h.Consume(nil), "far", "/"), down)
+	want(t, a.QueueError(h.Consume(nil), "far"), down)
 	var b block.Block
 	b.Append(&block.Record{})
 	b.Append(&block.Record{})

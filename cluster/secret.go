@@ -26,25 +26,36 @@ const saltLen = 4
 // argonForm is what an argon2id hash looks like. Its cost is checked at each login.
 var argonForm = regexp.MustCompile(`^\$argon2id\$v=19\$m=[0-9]{1,6},t=[0-9]{1,2},p=[0-9]\$[A-Za-z0-9+/]{1,86}\$[A-Za-z0-9+/]{22,86}$`)
 
-// stored returns what the state keeps of s. It may take tens of milliseconds.
-func (s *Secret) stored() (hash []byte, algorithm string, err error) {
+// check says whether s can be stored.
+func (s *Secret) check() error {
 	if len(s.Password) > meta.MaxPasswordLen {
-		return nil, "", &ArgumentError{Entity: "user", Field: "password", Want: fmt.Sprintf("at most %d bytes", meta.MaxPasswordLen)}
+		return &ArgumentError{Entity: "user", Field: "password", Want: fmt.Sprintf("at most %d bytes", meta.MaxPasswordLen)}
 	}
 	if s.Password != "" {
 		if len(s.Hash) > 0 {
-			return nil, "", errAlternatives
+			return errAlternatives
 		}
-		return meta.HashPassword(s.Password)
+		return nil
 	}
-	algorithm = s.Algorithm
-	if algorithm == "" {
-		algorithm = meta.HashSHA256
+	return checkHash(s.Hash, s.algorithm())
+}
+
+func (s *Secret) algorithm() string {
+	if s.Algorithm == "" {
+		return meta.HashSHA256
 	}
-	if err := checkHash(s.Hash, algorithm); err != nil {
+	return s.Algorithm
+}
+
+// stored returns what the state keeps of s. It may take tens of milliseconds.
+func (s *Secret) stored() (hash []byte, algorithm string, err error) {
+	if err := s.check(); err != nil {
 		return nil, "", err
 	}
-	return s.Hash, algorithm, nil
+	if s.Password != "" {
+		return meta.HashPassword(s.Password)
+	}
+	return s.Hash, s.algorithm(), nil
 }
 
 func checkHash(hash []byte, algorithm string) error {

@@ -10,8 +10,7 @@ import (
 	"github.com/brokerd/brokerd/cluster/policy"
 )
 
-// policies are the compiled policies of each vhost that has some. They belong to the goroutine that applies states, and to
-// start.
+// policies are the compiled policies of each vhost that has some. They change with the state, under Broker.mu.
 type policies map[string]*policy.Set
 
 // compilePolicies compiles the policies of one vhost.
@@ -105,6 +104,24 @@ func (b *Broker) reconfigure(vhost string) {
 			e.queue.Configure(engineSettings(set))
 		}
 	}
+}
+
+// ConsumerTimeout returns for how many milliseconds the consumers of a queue may keep deliveries without acknowledging them, 0 for
+// ever, as the queue's argument and the policies say now; ok is false if they do not. It never waits.
+func (a *Access) ConsumerTimeout(queueID uint64) (ms int64, ok bool) {
+	b := a.broker
+	if e := b.engines.get(queueID); e != nil {
+		ms = e.settings.Load().ConsumerTimeout
+		return ms, ms >= 0
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	q := b.current.Load().QueueByID(queueID)
+	if q == nil {
+		return 0, false
+	}
+	ms = b.settingsOf(q).ConsumerTimeout
+	return ms, ms >= 0
 }
 
 // expired deletes a queue that was unused for too long. It is called by the queue's runner and does not wait.

@@ -228,14 +228,27 @@ func (u *usage) declared(vhost string) {
 }
 
 // revoke ends the open connections that match, with the given error.
-func (u *usage) revoke(reason *wire.Error, match func(vhost, user string) bool) {
+func (u *usage) revoke(reason *wire.Error, match func(id uint64, vhost, user string) bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for a := range u.open {
-		if match(a.vhost, a.user.Name) {
+		if match(a.conn.id, a.vhost, a.user.Name) {
 			a.revoked.CompareAndSwap(nil, reason)
 		}
 	}
+}
+
+// owning returns what says of a connection whether it has, or perhaps had, exclusive queues.
+func (u *usage) owning() func(id uint64, vhost, user string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	owners := make(map[uint64]bool)
+	for a := range u.open {
+		if a.owning.Load() {
+			owners[a.conn.id] = true
+		}
+	}
+	return func(id uint64, _, _ string) bool { return owners[id] }
 }
 
 // Usage is what a vhost or a user has. Connections and channels are those on this node.

@@ -119,17 +119,14 @@ func (c *committer) commit() {
 	bytes, needSync := 0, false
 	puts, full := c.space()
 	for op := c.pending.first; op != nil; op = c.pending.first {
-		n := 0
-		if op.Kind == block.OpPut || op.Kind == block.OpReplace || op.Kind == block.OpState && len(op.Records) > 0 {
-			n = int(op.Desc.Size) + block.HeaderLen
-		}
-		if len(c.group) > 0 && bytes+n > c.s.opt.MaxCommit {
+		if len(c.group) > 0 && bytes+putBytes(op) > c.s.opt.MaxCommit { // as far as it has grown so far
 			break
 		}
 		c.pending.pop()
 		if op.Owner != nil && !op.Owner.Claim(op) {
 			continue
 		}
+		n := putBytes(op)
 		err := c.failed
 		if err == nil {
 			err = full
@@ -160,6 +157,18 @@ func (c *committer) commit() {
 		}
 	}
 	c.complete(bytes)
+}
+
+// putBytes returns what op, and what goes with it, takes of the space; deletions and marks do not count. Before the op is claimed it
+// is a lower bound.
+func putBytes(op *block.Op) (n int) {
+	if op.Kind == block.OpPut || op.Kind == block.OpReplace || op.Kind == block.OpState && len(op.Records) > 0 {
+		n = int(op.Desc.Size) + block.HeaderLen
+	}
+	for _, w := range op.With {
+		n += putBytes(w)
+	}
+	return n
 }
 
 // complete tells the owners, and frees a buffer that one large op has blown up.

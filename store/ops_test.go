@@ -236,3 +236,36 @@ func TestOptionsValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// growing is an owner that completes its op when it is claimed, as queues do.
+type growing struct {
+	await
+	grow func(op *block.Op)
+}
+
+func (g *growing) Claim(op *block.Op) bool {
+	g.grow(op)
+	return true
+}
+
+// TestGrownOpsCount checks that an op counts with the size that it has when it is written, against the commit and the free space.
+func TestGrownOpsCount(t *testing.T) {
+	s := openAt(t, Options{Dir: t.TempDir()})
+	defer closeStore(t, s)
+	const size = 20 << 10
+	submit := func(queue uint64) error {
+		g := &growing{*newAwait(), func(op *block.Op) {
+			full := put(queue, 0, 1, 1, size)
+			op.Desc, op.Records = full.Desc, full.Records
+		}}
+		op := put(queue, 0, 1, 1, 1)
+		op.Owner = g
+		s.Submit(op)
+		return <-g.done
+	}
+	before := s.Stats().Bytes
+	must(t, submit(1))
+	if n := s.Stats().Bytes - before; n < size {
+		t.Errorf("an op of %d bytes counts as %d", size, n)
+	}
+}

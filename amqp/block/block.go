@@ -29,6 +29,13 @@ type Block struct {
 // Size returns the number of bytes that the records take, shared bodies included.
 func (b *Block) Size() int { return len(b.Records) + len(b.Tail) }
 
+// Copy returns b with Records of its own. Tail is shared.
+func (b *Block) Copy() Block {
+	c := *b
+	c.Records = append(GetArena(len(b.Records)), b.Records...)
+	return c
+}
+
 // Reset empties b and keeps the capacity of Records.
 func (b *Block) Reset() { *b = Block{Records: b.Records[:0]} }
 

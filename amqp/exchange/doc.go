@@ -5,7 +5,8 @@
 // There are the four types of the specification, direct, fanout, topic and headers, and four that choose one destination, after
 // RabbitMQ's plugins of the same names: x-consistent-hash, x-modulus-hash, x-random and x-local-random. All nodes make the same
 // choice by hash, at any time, if they have the same bindings; it is not the one that RabbitMQ would make. x-delayed-message
-// routes like another type; [Delay] says for how long a message is to be kept back before.
+// routes like another type; [Delay] says for how long a message is to be kept back before. x-recent-history routes like fanout;
+// [HistoryLength] and [InHistory] say what is to be kept for queues that are bound later.
 //
 // A [Table] is immutable. [Table.With] and [Table.Without] return a changed table that shares what they did not touch, at a cost
 // of O(log n) in the number of bindings. Any number of goroutines may match in one table; nothing is locked and, apart from the

@@ -17,6 +17,7 @@ const (
 	Random         = "x-random"
 	LocalRandom    = "x-local-random"
 	Delayed        = "x-delayed-message"
+	RecentHistory  = "x-recent-history"
 )
 
 // Destination is what a binding leads to. Two destinations with the same ID are the same.
@@ -140,6 +141,7 @@ var types = map[string]*Type{
 	Random:      {Name: Random, table: of(&oneOf{lot: byChance})},
 	LocalRandom: {Name: LocalRandom, table: of(&oneOf{lot: byLocalChance}),
 		checkBinding: checkNoKey, checkDestination: checkClassic},
+	RecentHistory: {Name: RecentHistory, table: of(fanout{}), checkExchange: checkHistoryLength},
 }
 
 // Lookup returns the type with the given name, or nil if there is none.

@@ -377,10 +377,10 @@ func TestCheckBinding(t *testing.T) {
 }
 
 func TestLookup(t *testing.T) {
-	if got := strings.Join(Names(), " "); got != "direct fanout headers topic x-consistent-hash x-delayed-message x-local-random x-modulus-hash x-random" {
+	if got := strings.Join(Names(), " "); got != "direct fanout headers topic x-consistent-hash x-delayed-message x-local-random x-modulus-hash x-random x-recent-history" {
 		t.Errorf("types are %s", got)
 	}
-	if Lookup("x-recent-history") != nil || Lookup("") != nil {
+	if Lookup("x-jms-topic") != nil || Lookup("") != nil {
 		t.Error("unknown types are known")
 	}
 }

@@ -34,7 +34,7 @@ type Handle interface {
 	// Get takes one message. ok is false when none is ready. With noAck it is settled at once, otherwise the caller must
 	// settle piece.First later. remaining is the number of ready messages left.
 	Get(noAck bool) (piece Piece, remaining int, ok bool, err error)
-	// Purge removes all ready messages and returns their number.
+	// Purge removes all ready messages and returns their number. No restart brings them back, unless there is an error.
 	Purge() (int, error)
 	// Touch tells a queue that expires when unused that it is being used.
 	Touch()
@@ -88,6 +88,8 @@ type Batch struct {
 
 	pending atomic.Int32
 	refused atomic.Pointer[[]uint64]
+	lost    atomic.Bool
+	unkept  atomic.Bool
 }
 
 // Add counts one more Publication.
@@ -114,6 +116,17 @@ func (b *Batch) Refuse(seqs ...uint64) {
 		}
 	}
 }
+
+// Lose records that the leader of a queue could not be reached, so that the messages that it was to get are refused. Call it before
+// Done.
+func (b *Batch) Lose() { b.lost.Store(true) }
+
+// Lost says whether messages were refused for want of a link to their queue's leader.
+func (b *Batch) Lost() bool { return b.lost.Load() }
+
+// Unkept says that a queue of this node could not store messages: its log failed, or it was stopped. Whoever has them still must not
+// forget them, though a queue whose log failed may deliver them as long as the node runs.
+func (b *Batch) Unkept() bool { return b.unkept.Load() }
 
 // refuseAll records that every message of the batch must be nacked.
 func (b *Batch) refuseAll() {
@@ -152,8 +165,10 @@ type Settlement struct {
 	Consumer *Consumer
 	Outcome  Outcome
 	Ranges   []Range
-	// Done, if set, is called when the settlement is as durable as a confirm (tx.commit). It must not block.
+	// Done, if set, is called when the settlement is as durable as a confirm (tx.commit), or cannot be. It must not block.
 	Done func()
+	// Failed, if set, is called before Done if the settlement has taken effect but a restart may undo it. It must not block.
+	Failed func(error)
 }
 
 // Piece is a run of records of one block: Count records with offsets First, First+1, ... Records starts at the first of them.
@@ -201,7 +216,8 @@ const maxCredit = 1 << 30
 // Receiver is the channel behind a consumer. All methods are called by queue runners and must not block.
 type Receiver interface {
 	// Reserve asks for room for up to n messages and returns how many may be delivered now. When it returns less than n it
-	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver.
+	// remembers c and calls Wake once there is room. Bytes are accounted by Deliver. A queue that does not use all that was granted
+	// asks again without Wake.
 	Reserve(c *Consumer, n int) int
 	// Unreserve gives back what was reserved and not delivered.
 	Unreserve(c *Consumer, n int)

@@ -195,7 +195,11 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 		return cmp.Compare(delayLane(a.deadline, now), delayLane(b.deadline, now))
 	})
 	var all, part []run
-	batch := &Batch{First: 1, Last: 1, Complete: func(*Batch) { q.post(&item{fn: func() { q.died(all) }}) }}
+	batch := &Batch{First: 1, Last: 1, Complete: func(b *Batch) {
+		if !b.Unkept() { // else the log keeps them where they were, for the next start
+			q.post(&item{fn: func() { q.died(all) }})
+		}
+	}}
 	batch.Add()
 	var pubs []*Publication
 	var lanes []*lane
@@ -210,10 +214,10 @@ func (q *Queue) moveOn(b *memBlock, moving []dueRecord, now int64) {
 		pos := b.position(m.i)
 		if _, err := block.Parse(b.buf[pos:], b.tail, &r); err != nil {
 			q.logError("a delayed message is damaged", b, err)
-			continue
+		} else {
+			pubs[len(pubs)-1].Block.Append(&r)
+			part = append(part, run{b, m.i, m.i})
 		}
-		pubs[len(pubs)-1].Block.Append(&r)
-		part = append(part, run{b, m.i, m.i})
 		if k+1 == len(moving) || q.lanes[delayLane(moving[k+1].deadline, now)] != to {
 			pubs[len(pubs)-1].Source = q.removal(part)
 			all, part = append(all, part...), nil

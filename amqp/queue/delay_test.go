@@ -205,3 +205,40 @@ func TestDelaysAreDue(t *testing.T) {
 		}
 	}
 }
+
+// TestDelayMoveFails has the log refuse a message that moves on to another lane: it must still be where it was after a crash.
+func TestDelayMoveFails(t *testing.T) {
+	d := &delays{t: t, log: newScriptLog(), memory: NewMemory(1<<20, 64<<10), now: time.Now().Add(time.Hour).UnixMilli(),
+		pending: make(map[uint64]int64)}
+	d.open(nil)
+	d.publish(1, 30, func() int64 { return 10_000_000 })
+	d.log.mu.Lock()
+	d.log.fail = refuseKind(block.OpPut, 0)
+	d.log.mu.Unlock()
+	for refused := false; !refused; {
+		d.turn()
+		if len(d.pending) < 30 {
+			t.Fatal("nothing has moved on before it was due")
+		}
+		d.q.call(func() { refused = d.q.dyingN > 0 })
+	}
+	old := d.log
+	d.log = newScriptLog()
+	d.log.blocks, d.log.gone, d.log.mark = old.blocks, old.gone, old.mark
+	old.mu.Lock()
+	old.off = true
+	old.mu.Unlock()
+	d.q.Drop()
+	d.last, d.lastID = 0, 0
+	d.open(d.log.recovered(false))
+	if s := status(t, d.q); s.Ready != 30 {
+		t.Fatalf("%d messages after a crash, want 30", s.Ready)
+	}
+	for range 100 {
+		d.turn()
+	}
+	if len(d.pending) > 0 {
+		t.Errorf("%d messages did not come", len(d.pending))
+	}
+	d.q.Drop()
+}

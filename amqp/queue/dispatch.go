@@ -33,6 +33,7 @@ func (q *Queue) dispatch() {
 			got := q.take(c, granted)
 			if got < granted {
 				c.Receiver.Unreserve(c, granted-got)
+				c.blocked = false // there is room left: a turn has its limits
 			}
 			q.handBatch(c) // turn by turn, so that consumers of one channel see messages in the queue's order
 			if got == 0 {

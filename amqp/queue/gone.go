@@ -24,6 +24,7 @@ type goneOp struct {
 	blk  *memBlock
 	log  *goneLog
 	gone bitset // to be added
+	news bitset // of gone, what the log was not told before; set by Claim
 	op   block.Op
 }
 
@@ -48,11 +49,23 @@ func (o *goneOp) Claim(op *block.Op) bool {
 	}
 	o.log.mu.Lock()
 	defer o.log.mu.Unlock()
+	o.news = make(bitset, len(o.gone))
 	for i, w := range o.gone {
+		o.news[i] = w &^ o.log.gone[i]
 		o.log.gone[i] |= w
 	}
 	op.Gone = append(slices.Clone(o.log.gone), o.log.failures...)
 	return true
+}
+
+// undo takes back what Claim added: the op that this one went with failed, and the records are still where they were. Another op
+// may have written it meanwhile, so Done must follow, which has everything written again.
+func (o *goneOp) undo() {
+	o.log.mu.Lock()
+	defer o.log.mu.Unlock()
+	for i, w := range o.news {
+		o.log.gone[i] &^= w
+	}
 }
 
 // Done implements block.OpOwner.
@@ -60,6 +73,7 @@ func (o *goneOp) Done(_ *block.Op, err error) {
 	if err == nil {
 		return
 	}
+	o.q.failures.Add(1)
 	o.q.post(&item{fn: func() {
 		if o.q.state == stateOpen || o.q.state == statePrepared {
 			o.q.markDirty(o.blk)

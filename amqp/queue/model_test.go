@@ -235,7 +235,21 @@ func (w *world) doPurge(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "really") > 0 {
 		return
 	}
-	n, err := w.q.Purge()
+	var purged []*msg
+	w.mu.Lock()
+	for _, m := range w.msgs {
+		if m.state == msgReady {
+			purged = append(purged, m)
+		}
+	}
+	w.mu.Unlock()
+	n, err := w.q.purgeThen(func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, m := range purged {
+			m.ended = m.ended || err == nil
+		}
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	must, may, _ := w.counts()

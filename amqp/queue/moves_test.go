@@ -36,7 +36,13 @@ func (l *pairLog) finish() {
 	ops := l.claimed
 	l.claimed = nil
 	l.mu.Unlock()
-	for _, op := range ops {
+	errs := make([]error, len(ops))
+	for i, op := range ops {
+		if l.fail != nil {
+			if errs[i] = l.fail(op); errs[i] != nil {
+				continue
+			}
+		}
 		for _, o := range append([]*block.Op{op}, op.With...) {
 			sub := l.of[o.Queue]
 			sub.mu.Lock()
@@ -46,9 +52,9 @@ func (l *pairLog) finish() {
 			sub.mu.Unlock()
 		}
 	}
-	for _, op := range ops {
+	for i, op := range ops {
 		if op.Owner != nil {
-			op.Owner.Done(op, nil)
+			op.Owner.Done(op, errs[i])
 		}
 	}
 }

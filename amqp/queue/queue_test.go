@@ -42,7 +42,7 @@ func TestSpillTakenBack(t *testing.T) {
 	if q.spilling == 0 {
 		t.Fatal("nothing is being spilled")
 	}
-	if n, _ := q.Purge(); n != 40 {
+	if n, _ := q.purgeThen(func(error) {}); n != 40 {
 		t.Fatalf("purged %d, want 40", n)
 	}
 	l.flush(q)
@@ -114,7 +114,7 @@ func TestMergeFails(t *testing.T) {
 	if s := status(t, q); s.Ready != maxSegments {
 		t.Fatalf("%d messages after the restart, want %d", s.Ready, maxSegments)
 	}
-	if _, err := q.Purge(); err != nil {
+	if _, err := q.purgeThen(func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	l.flush(q)
@@ -293,7 +293,8 @@ func until(t testing.TB, what string, ok func() bool) {
 // What comes while the queue is held still waits until it is known whether the queue goes.
 func TestPreparedHoldsStill(t *testing.T) {
 	for _, resume := range []bool{true, false} {
-		q := newQueue(newScriptLog(), nil)
+		l := newScriptLog()
+		q := newQueue(l, nil)
 		publish(q, 0, 5, 16, false)
 		if n, err := q.PrepareDelete(true, false); n != 5 || err != nil {
 			t.Fatalf("PrepareDelete: %d, %v; want 5", n, err)
@@ -319,6 +320,7 @@ func TestPreparedHoldsStill(t *testing.T) {
 		want := error(nil)
 		if resume {
 			q.Resume()
+			l.flush(q) // what is purged must be so for good
 		} else {
 			q.Drop()
 			want = ErrGone

@@ -63,6 +63,7 @@ func (w *waiter) waits() bool { return w.batch != nil || w.flow != nil }
 func (w *waiter) done(err error) {
 	if w.batch != nil {
 		if err != nil {
+			w.batch.unkept.Store(true)
 			if w.seqs != nil {
 				w.batch.Refuse(w.seqs...)
 			} else {
@@ -105,7 +106,15 @@ func (s *segment) Claim(op *block.Op) bool {
 }
 
 // Done implements block.OpOwner. Publishers are answered from here, without waiting for the runner.
-func (s *segment) Done(_ *block.Op, err error) {
+func (s *segment) Done(op *block.Op, err error) {
+	if err != nil {
+		for _, w := range op.With {
+			if o, ok := w.Owner.(*goneOp); ok {
+				o.undo()
+				o.Done(w, err)
+			}
+		}
+	}
 	for i := range s.waiters {
 		s.waiters[i].done(err)
 	}

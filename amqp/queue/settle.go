@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -37,17 +38,42 @@ func (q *Queue) settle(s *Settlement) {
 		q.readmit(c)
 	}
 	if s.Done != nil {
-		q.flushGone()
-		q.flushDeletes()
-		q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.ID, Owner: barrier(s.Done)})
+		q.commit(func(err error) {
+			if err != nil && s.Failed != nil {
+				s.Failed(err)
+			}
+			s.Done()
+		})
 	}
 }
 
-// barrier calls a function when everything submitted before is durable.
-type barrier func()
+// commit writes which records are gone, and calls done from any goroutine when that is durable, or with the reason why it may not be.
+func (q *Queue) commit(done func(error)) {
+	q.flushGone()
+	q.flushDeletes()
+	b := &barrier{q: q, before: q.failures.Load(), done: done}
+	q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.ID, Owner: b})
+}
 
-func (f barrier) Claim(*block.Op) bool  { return true }
-func (f barrier) Done(*block.Op, error) { f() }
+// barrier calls done when everything submitted before is durable. The log is done with the ops of a queue in order, so failures
+// has counted by then what failed of them.
+type barrier struct {
+	q      *Queue
+	before int64 // failures when it was submitted
+	done   func(error)
+}
+
+// errNotWritten says that a deletion failed, which is tried again.
+var errNotWritten = errors.New("not all deletions are stored")
+
+func (b *barrier) Claim(*block.Op) bool { return true }
+
+func (b *barrier) Done(_ *block.Op, err error) {
+	if err == nil && b.q.failures.Load() != b.before {
+		err = errNotWritten
+	}
+	b.done(err)
+}
 
 // requeue makes r ready again, at its old position. failed says that it counts as a failed delivery. Records that were lost
 // meanwhile stay lost; those that have failed too often, or are too old, are given up.
@@ -222,6 +248,7 @@ func (d *deletion) Done(_ *block.Op, err error) {
 	if err == nil {
 		return
 	}
+	d.q.failures.Add(1)
 	d.q.post(&item{fn: func() { d.q.retry(d.op.Remove) }})
 }
 

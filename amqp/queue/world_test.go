@@ -25,6 +25,7 @@ type msg struct {
 	maySeen    bool      // after a restart the engine may not know better
 	refused    bool
 	safe       bool // confirmed
+	ended      bool // purged, and that is stored
 	damaged    bool // its stored block is damaged: it may be lost
 }
 
@@ -437,6 +438,8 @@ func (w *world) reopen(clean bool) {
 		switch {
 		case live[m.id] && clean && !had && !m.damaged:
 			w.failf("message %d is back after a clean restart, it was settled", m.id)
+		case live[m.id] && m.ended && !m.damaged:
+			w.failf("message %d is back, it was purged for good", m.id)
 		case !live[m.id] && had && m.persistent && m.safe && !m.damaged:
 			w.failf("message %d is lost, it was confirmed", m.id)
 		}

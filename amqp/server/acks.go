@@ -182,11 +182,23 @@ func (d *deliveries) flush() {
 }
 
 func (d *deliveries) push() {
+	if len(d.settled) == 0 {
+		return
+	}
+	acked := uint64(0)
 	for i, s := range d.settled {
+		if s.Outcome == queue.Ack {
+			for _, r := range s.Ranges {
+				acked += r.Last - r.First + 1
+			}
+		}
 		s.Handle.Settle(s)
 		d.settled[i] = nil
 	}
 	d.settled = d.settled[:0]
+	if acked > 0 {
+		d.c.srv.stats.acknowledged.Add(acked)
+	}
 }
 
 // recover requeues everything unsettled, at once in a transaction, too; what that has acknowledged stays acknowledged.
@@ -220,7 +232,7 @@ func (d *deliveries) commit(b *queue.Batch) {
 	}
 	for _, s := range last {
 		b.Add()
-		s.Done = b.Done
+		s.Done, s.Failed = b.Done, func(error) { b.Refuse(b.First) }
 	}
 	d.push()
 	wakeAll(wake)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster/meta"
 )
 
 // TestAckWatchModel compares the watch with the exact times of deliveries: it never finds the oldest one older than it is, and
@@ -48,7 +50,11 @@ func TestAckWatchModel(t *testing.T) {
 					want, first = tag, false
 				}
 			}
-			oldest, ok := u.oldest()
+			oldest, ok := uint64(0), false
+			u.oldest(func(_ *delivery, tag uint64) bool {
+				oldest, ok = tag, true
+				return false
+			})
 			if ok == first || oldest != want {
 				t.Fatalf("oldest %d, %v; want %d, %v", oldest, ok, want, !first)
 			}
@@ -56,9 +62,11 @@ func TestAckWatchModel(t *testing.T) {
 				w = ackWatch{}
 				continue
 			}
-			age, exact := int(w.age(oldest, at)), now-sent[oldest]
-			if age > exact || age < exact-check {
-				t.Fatalf("age %d of a delivery that is %d old", age, exact)
+			w.forget(oldest)
+			for tag, when := range sent {
+				if age, exact := int(w.age(tag, at)), now-when; age > exact || age < exact-check {
+					t.Fatalf("age %d of a delivery that is %d old", age, exact)
+				}
 			}
 			w.mark(next, at)
 		}
@@ -77,6 +85,7 @@ func TestConsumerTimeout(t *testing.T) {
 			c.send(2, &wire.QueueDeclare{Exclusive: true})
 			q := expect[*wire.QueueDeclareOk](c, 2).Queue
 			c.raw(append(publish(2, "", q, "1"), publish(2, "", q, "2")...))
+			c.sync(2) // what another channel gets in the same read chunk may come before
 			begin := time.Now()
 			if get {
 				for range 2 {
@@ -107,6 +116,106 @@ func TestConsumerTimeout(t *testing.T) {
 	}
 }
 
+// TestAckMarksAreBounded checks that notes do not pile up, and that what is forgotten makes nothing older.
+func TestAckMarksAreBounded(t *testing.T) {
+	var w ackWatch
+	start := time.Unix(0, 0)
+	const notes = 100 * maxAckMarks
+	for i := range uint64(notes) {
+		w.mark(i+1, start.Add(time.Duration(i)))
+	}
+	if len(w.marks) > maxAckMarks {
+		t.Errorf("%d notes", len(w.marks))
+	}
+	for tag := range uint64(notes) {
+		if age := w.age(tag, start.Add(notes)); age > time.Duration(notes-tag) {
+			t.Fatalf("delivery %d is %d old, not %d", tag, notes-tag, age)
+		}
+	}
+}
+
+// TestConsumerTimeoutSources has the timeout come from the argument of basic.consume, that of the queue, and a policy that is set
+// while the delivery waits. Consumers with more patience do not mind.
+func TestConsumerTimeoutSources(t *testing.T) {
+	timeout := func(ms int) wire.Table { return wire.Table{{Name: "x-consumer-timeout", Value: wire.Int64(int64(ms))}} }
+	for _, c := range []struct {
+		name           string
+		node           time.Duration
+		queue, consume wire.Table
+		policy         string // set when the delivery is there
+		get            bool
+		want           int // ms, 0: none
+	}{
+		{name: "consumer", consume: timeout(120), want: 120},
+		{name: "consumer before node", node: time.Millisecond, consume: timeout(120), want: 120},
+		{name: "consumer before queue", queue: timeout(1), consume: timeout(120), want: 120},
+		{name: "consumer without limit", node: 100 * time.Millisecond, queue: timeout(1), consume: timeout(0)},
+		{name: "queue", queue: timeout(130), want: 130},
+		{name: "queue without a limit on the node", node: -1, queue: timeout(130), want: 130},
+		{name: "queue before node", node: time.Millisecond, queue: timeout(130), want: 130},
+		{name: "queue and basic.get", queue: timeout(130), get: true, want: 130},
+		{name: "policy below queue", queue: timeout(5000), policy: `{"consumer-timeout":140}`, want: 140},
+		{name: "queue below policy", queue: timeout(150), policy: `{"consumer-timeout":100000}`, want: 150},
+		{name: "policy raises that of the node", node: time.Second, policy: `{"consumer-timeout":3600000}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := startServer(t, Options{ConsumerTimeout: c.node})
+			cl := s.openChannel()
+			q := "patience " + c.name
+			cl.send(1, &wire.QueueDeclare{Queue: q, Exclusive: true, Arguments: c.queue})
+			expect[*wire.QueueDeclareOk](cl, 1)
+			cl.raw(publish(1, "", q, "1"))
+			if c.get {
+				cl.send(1, &wire.BasicGet{Queue: q})
+				expect[*wire.BasicGetOk](cl, 1)
+			} else {
+				cl.send(1, &wire.BasicConsume{Queue: q, Arguments: c.consume})
+				expect[*wire.BasicConsumeOk](cl, 1)
+				expect[*wire.BasicDeliver](cl, 1)
+			}
+			cl.content(1)
+			if c.policy != "" {
+				_, err := node.PutPolicy(t.Context(), meta.Policy{VHost: "/", Name: q, Pattern: "^" + q + "$", ApplyTo: "queues",
+					Definition: []byte(c.policy)})
+				check(err)
+				defer func() { check(node.DeletePolicy(context.Background(), "/", q, false)) }()
+			}
+			if c.want == 0 { // another consumer tells when the node's time is over
+				cl.channel(2)
+				cl.send(2, &wire.QueueDeclare{Exclusive: true})
+				clock := expect[*wire.QueueDeclareOk](cl, 2).Queue
+				cl.raw(publish(2, "", clock, "2"))
+				cl.send(2, &wire.BasicConsume{Queue: clock, Arguments: timeout(int(2 * c.node / time.Millisecond))})
+				expect[*wire.BasicConsumeOk](cl, 2)
+				expect[*wire.BasicDeliver](cl, 2)
+				cl.content(2)
+				expect[*wire.ChannelClose](cl, 2)
+				cl.send(2, &wire.ChannelCloseOk{})
+				cl.sync(1)
+				return
+			}
+			cl.expectClose(1, fmt.Sprintf("PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: %d ms. "+
+				"This timeout value can be configured, see consumers doc guide to learn more", c.want), 0)
+		})
+	}
+}
+
+// TestConsumerTimeoutShortens has a patient consumer watched, and then an impatient one on the same channel.
+func TestConsumerTimeoutShortens(t *testing.T) {
+	r := newRig(t, &recorder{})
+	d := r.open(1).del
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, every := range []time.Duration{maxAckCheck, maxAckCheck / 2, maxAckCheck} {
+		d.nextTag++
+		d.track(delivery{first: d.nextTag - 1, n: 1, left: 1, handle: &takingQueue{}}, every)
+		if want := []time.Duration{maxAckCheck, maxAckCheck / 2, maxAckCheck / 2}[i]; d.watch.every != want {
+			t.Errorf("looks every %v, want %v", d.watch.every, want)
+		}
+	}
+	d.stopWatch()
+}
+
 // TestConsumerTimeoutIsOver acknowledges in time: the watch ends by itself, and nothing happens to the channel.
 func TestConsumerTimeoutIsOver(t *testing.T) {
 	r := newRig(t, &recorder{})
@@ -121,7 +230,7 @@ func TestConsumerTimeoutIsOver(t *testing.T) {
 	for range 2 {
 		d.mu.Lock()
 		d.nextTag++
-		d.track(delivery{first: d.nextTag - 1, n: 1, left: 1, handle: &takingQueue{}})
+		d.track(delivery{first: d.nextTag - 1, n: 1, left: 1, handle: &takingQueue{}}, minAckCheck)
 		d.mu.Unlock()
 		if !watching() {
 			t.Fatal("not watched")
@@ -135,7 +244,7 @@ func TestConsumerTimeoutIsOver(t *testing.T) {
 	}
 	d.mu.Lock()
 	d.nextTag++
-	d.track(delivery{first: d.nextTag - 1, n: 1, left: 1, handle: &takingQueue{}})
+	d.track(delivery{first: d.nextTag - 1, n: 1, left: 1, handle: &takingQueue{}}, minAckCheck)
 	d.mu.Unlock()
 	d.close()
 	if watching() {

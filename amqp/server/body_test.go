@@ -114,7 +114,7 @@ func TestConnectionEndsWithinBody(t *testing.T) {
 
 // TestChannelEndsWithinBody lets a channel time out while the rest of a frame is awaited: only the message is lost.
 func TestChannelEndsWithinBody(t *testing.T) {
-	s := startServer(t, Options{ConsumerTimeout: 50 * time.Millisecond})
+	s := startServer(t, Options{ConsumerTimeout: time.Second})
 	c := s.openChannel()
 	c.send(1, &wire.QueueDeclare{Exclusive: true})
 	q := expect[*wire.QueueDeclareOk](c, 1).Queue

@@ -12,6 +12,8 @@ type Broker interface {
 	// Authenticate checks a password. loopback says that the client is on this machine. Any failure is an error whose text
 	// is for the log only; it takes as long for unknown users as for wrong passwords.
 	Authenticate(user, password string, loopback bool) (*cluster.User, error)
+	// AuthenticateExternal finds a user whose identity was proven otherwise, by a certificate. Errors are like Authenticate's.
+	AuthenticateExternal(user string, loopback bool) (*cluster.User, error)
 	// Open gives a connection access to a vhost. connection is unique on this node and run. Errors are 530.
 	Open(user *cluster.User, vhost string, connection uint64) (Access, error)
 	// ClusterName is announced in the server properties.
@@ -35,6 +37,14 @@ type Access interface {
 	QueueForRead(name string) (queue.Handle, error)
 	// Routes returns the current routing state of the vhost, nil when the vhost is gone. It never waits.
 	Routes() *routing.VHost
+	// ConsumerTimeout returns for how many milliseconds deliveries of a queue may stay unacknowledged, 0 for ever; ok is false if
+	// neither the queue nor a policy says so. It never waits.
+	ConsumerTimeout(queueID uint64) (ms int64, ok bool)
+	// QueueError turns an error of a queue's Handle into the *wire.Error for the client.
+	QueueError(err error, name string) error
+	// FindExchange is for an exchange that Routes does not have: nil says that it has it now. It may wait for the cluster. Errors
+	// are 404 and 541.
+	FindExchange(name string) error
 	// CheckPublish checks the write permission on an exchange. It never waits.
 	CheckPublish(exchange string) error
 	// CheckTopicWrite checks the topic permission on the messages of an exchange with this routing key. It never waits and does

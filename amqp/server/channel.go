@@ -217,6 +217,7 @@ func (ch *channel) open() error {
 	ch.mode, ch.lastQueue, ch.content = modePlain, "", content{}
 	ch.state = channelOpen
 	ch.conn.openChannels.Add(1)
+	ch.conn.srv.stats.channelsOpened.Add(1)
 	ch.send(&wire.ChannelOpenOk{})
 	return nil
 }
@@ -241,6 +242,7 @@ func (ch *channel) closeWith(e *wire.Error) {
 func (ch *channel) closed() {
 	ch.state = channelClosed
 	ch.conn.openChannels.Add(-1)
+	ch.conn.srv.stats.channelsClosed.Add(1)
 	ch.conn.access.CloseChannel()
 }
 

@@ -261,7 +261,8 @@ func TestConsumerArguments(t *testing.T) {
 		{"x-stream-offset", wire.String("bogus"), 0, " of queue type rabbit_classic_queue"},
 		{"x-unknown", wire.Int32(1), 0, ""},
 	} {
-		got, err := cluster.CheckConsumeArguments("q", "/", wire.Table{{Name: tc.name, Value: tc.value}})
+		args, err := cluster.CheckConsumeArguments("q", "/", wire.Table{{Name: tc.name, Value: tc.value}})
+		got := args.Priority
 		text := ""
 		if err != nil {
 			text = strings.TrimPrefix(err.(*wire.Error).Text, strings.ReplaceAll(invalid, "%s", tc.name))

@@ -13,6 +13,7 @@ import (
 type confirms struct {
 	out     *outbox
 	channel uint16
+	stats   *stats
 
 	mu      sync.Mutex
 	batches []*queue.Batch // not answered yet, from off on
@@ -54,6 +55,12 @@ func (f *confirms) complete(b *queue.Batch) {
 		clear(f.batches[n:])
 		f.batches, f.off = f.batches[:n], 0
 	}
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		refused = slices.Compact(refused)
+		f.stats.refused.Add(uint64(len(refused)))
+	}
+	f.stats.confirmed.Add(last - first + 1 - uint64(len(refused)))
 	f.out.mu.Lock()
 	f.out.appendOwed(func(p []byte) []byte { return appendConfirms(p, f.channel, first, last, refused) })
 	f.out.unlockAndWrite()

@@ -108,7 +108,7 @@ func TestConfirmsFromManyGoroutines(t *testing.T) {
 	const batches, blocks, workers = 2000, 3, 4
 	s := &recorder{}
 	out := newOutbox(s, func() uint32 { return 131072 }, 1<<20)
-	f := &confirms{out: out, channel: 1}
+	f := &confirms{stats: new(stats), out: out, channel: 1}
 	work := make(chan func(), 64)
 	var wg sync.WaitGroup
 	for range workers {
@@ -171,7 +171,7 @@ func TestConfirmsFromManyGoroutines(t *testing.T) {
 func TestConfirmsStop(t *testing.T) {
 	s := &recorder{}
 	out := newOutbox(s, func() uint32 { return 131072 }, 1<<20)
-	f := &confirms{out: out, channel: 1}
+	f := &confirms{stats: new(stats), out: out, channel: 1}
 	batch := func(seq uint64) *queue.Batch {
 		b := &queue.Batch{First: seq, Last: seq, Complete: f.complete}
 		b.Add()

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,28 +20,38 @@ import (
 type conn struct {
 	srv  *Server
 	opts *Options
-	id   uint64 // unique on this run of the node
-	nc   net.Conn
+	id   uint64   // unique on this run of the node
+	nc   net.Conn // the socket: deadlines are set and connections are broken here, below TLS
 	in   *input
 	out  *outbox // safe for all
 	log  *slog.Logger
 	born time.Time
 
+	proxied bool      // a trusted proxy announces the client
+	tls     *tls.Conn // nil: plain
+	records *records  // below tls
+
 	// Set by the handshake.
-	user       *cluster.User
-	vhost      string
-	access     Access
-	caps       capabilities
-	name       string // connection_name of the client, for display
-	frameMax   uint32
-	channelMax uint16
-	heartbeat  time.Duration // 0: none
+	peer, local net.Addr // of the client's connection, which may be one to a proxy
+	loopback    bool     // the client is on this machine
+	session     *session // nil: plain
+	mechanism   string   // of SASL
+	user        *cluster.User
+	vhost       string
+	access      Access
+	caps        capabilities
+	name        string // connection_name of the client, for display
+	frameMax    uint32
+	channelMax  uint16
+	heartbeat   time.Duration // 0: none
 
 	channels map[uint16]*channel
 	last     *channel // of the frame before, so that a run of frames of one channel needs no lookup
 	direct   directFrame
 	dirty    []*channel // channels that handled frames since the last flush
 	counted  bool       // as an open connection
+	sample   sampler    // of dispatching
+	reported uint64     // of in.total, what is in the server's counters
 
 	flow         flow // safe for all
 	openChannels atomic.Int32
@@ -73,13 +85,17 @@ var (
 	errAborted = errors.New("aborted")
 )
 
-func newConn(srv *Server, nc net.Conn, id uint64) *conn {
+// newConn returns a connection on nc, with TLS if secure is not nil.
+func newConn(srv *Server, nc net.Conn, id uint64, secure *tls.Config) *conn {
 	c := &conn{
 		srv:       srv,
 		opts:      srv.opts,
 		id:        id,
 		nc:        nc,
-		in:        newInput(nc),
+		proxied:   srv.opts.trusts(nc.RemoteAddr()),
+		peer:      nc.RemoteAddr(),
+		local:     nc.LocalAddr(),
+		loopback:  isLoopback(nc.RemoteAddr()),
 		log:       srv.log.With("connection", id, "peer", nc.RemoteAddr().String()),
 		born:      time.Now(),
 		frameMax:  initialFrameMax,
@@ -87,23 +103,40 @@ func newConn(srv *Server, nc net.Conn, id uint64) *conn {
 		flow:      flow{limit: srv.opts.InflightBytes},
 		interrupt: make(chan struct{}),
 	}
-	c.out = newOutbox(nc, func() uint32 { return c.frameMax }, srv.opts.OutboxBytes)
+	frameMax := func() uint32 { return c.frameMax }
+	if secure == nil {
+		c.in = newInput(nc)
+		c.out = newOutbox(nc, frameMax, srv.opts.OutboxBytes)
+	} else {
+		c.records = newRecords(nc)
+		c.tls = tls.Server(c.records, secure)
+		c.in = newSecureInput(c.tls, c.records)
+		c.out = newOutbox(c.tls, frameMax, srv.opts.OutboxBytes)
+		c.out.tls = c.records
+	}
+	c.in.sample = newSampler(&srv.stats.readLatency, id)
+	c.out.stats, c.out.sample = &srv.stats, newSampler(&srv.stats.writeLatency, id)
+	c.sample = newSampler(&srv.stats.dispatchLatency, id)
 	return c
 }
 
 // serve runs the connection to its end and releases everything it has.
 func (c *conn) serve() {
+	pprof.SetGoroutineLabels(readerLabels)
 	err := c.handshake()
 	if err == nil {
 		c.srv.shook()
+		c.srv.stats.connectionsOpened.Add(1)
 		err = c.read()
 		// Channels that wait for the client to read need not hope for long.
 		hurry := time.AfterFunc(c.opts.CloseTimeout, func() { c.end(errAborted) })
 		c.flush()
 		c.finish(err)
+		c.srv.stats.connectionsClosed.Add(1)
 		hurry.Stop()
 		return
 	}
+	c.srv.stats.handshakesFailed.Add(1)
 	c.finish(err)
 	c.srv.shook() // only now, as a refused client is kept waiting
 }
@@ -112,11 +145,15 @@ func (c *conn) serve() {
 func (c *conn) read() error {
 	for {
 		// The client may have sent frames right behind its connection.open.
+		begin := c.sample.begin()
 		need, err := c.chunk()
 		if err != nil {
 			return err
 		}
 		c.flush()
+		c.sample.end(begin)
+		c.srv.stats.reads.Add(1)
+		c.reportRead()
 		if c.blockDue.Load() {
 			c.waitForAlarm()
 		}
@@ -124,6 +161,12 @@ func (c *conn) read() error {
 			return err
 		}
 	}
+}
+
+// reportRead counts the bytes that were read since the last call.
+func (c *conn) reportRead() {
+	c.srv.stats.bytesRead.Add(c.in.total - c.reported)
+	c.reported = c.in.total
 }
 
 // receive waits for more bytes, need unread ones or those of the direct frame, and does meanwhile what other goroutines ask for.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"sync"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
@@ -17,8 +18,10 @@ type consumer struct {
 	handle    queue.Handle
 	queue     string // its name
 	del       *deliveries
-	announced bool  // consume-ok is sent, or not wanted; guarded by deliveries.mu
-	place     place // in the channel's limiter; guarded by deliveries.mu
+	timeout   int64         // for acknowledgements in milliseconds, as the client asked; queue.None if it did not
+	every     time.Duration // how often its acknowledgements are looked at, at most; guarded by deliveries.mu
+	announced bool          // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	place     place         // in the channel's limiter; guarded by deliveries.mu
 }
 
 // Reserve, Unreserve, Deliver and Cancelled make a consumer the queue.Receiver of itself.
@@ -60,21 +63,27 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		d.trace(v, c.queue, pieces)
 	}
 	out := d.c.out
+	n, again := 0, 0
 	d.mu.Lock()
 	d.announce(c)
 	out.mu.Lock()
 	for i := range pieces {
 		p := &pieces[i]
+		n += p.Count
+		if p.Redelivered {
+			again += p.Count
+		}
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
 		if !c.NoAck {
 			d.track(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
-				handle: c.handle, consumer: c})
+				handle: c.handle, consumer: c}, c.every)
 		}
 		out.queuePiece(d.ch.id, c.Tag, first, p)
 	}
 	out.unlockAndWrite()
 	d.mu.Unlock()
+	d.c.srv.stats.delivered(n, again, c.NoAck)
 }
 
 // Cancelled implements queue.Receiver.
@@ -100,6 +109,10 @@ type deliveries struct {
 	reply     *replyConsumer // nil: none; changed by the channel's owner only
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
+	ended     bool // no consumer comes back any more
+
+	closing   chan struct{}  // closed when ended
+	returning sync.WaitGroup // consumers that come back; added to under mu while not ended
 
 	// The channel's owner:
 	prefetch int // of consumers to come
@@ -110,7 +123,7 @@ type deliveries struct {
 }
 
 func newDeliveries(c *conn, ch *channel) *deliveries {
-	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer)}
+	return &deliveries{c: c, ch: ch, nextTag: 1, consumers: make(map[string]*consumer), closing: make(chan struct{})}
 }
 
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
@@ -126,13 +139,14 @@ func (d *deliveries) qos(count uint16, global bool) {
 }
 
 // consume starts a consumer and answers with consume-ok, ahead of the first delivery. name is the queue's, for error texts.
-func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, priority int32) (tag string, err error) {
+func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, args cluster.ConsumeArguments) (tag string, err error) {
 	tag = m.ConsumerTag
 	if tag == "" {
 		tag = newConsumerTag()
 	}
-	c := &consumer{handle: h, queue: name, del: d}
-	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Prefetch: d.prefetch, Receiver: c}
+	c := &consumer{handle: h, queue: name, del: d, timeout: args.Timeout}
+	c.every = ackCheckInterval(d.timeoutOf(patient{h, c}))
+	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.Priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
 	if d.consumers[tag] != nil || d.reply != nil && d.reply.tag == tag {
 		d.mu.Unlock()
@@ -145,7 +159,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 		d.mu.Lock()
 		delete(d.consumers, tag)
 		d.mu.Unlock()
-		return "", cluster.QueueError(err, name, d.c.vhost)
+		return "", d.c.access.QueueError(err, name)
 	}
 	d.mu.Lock()
 	d.announce(c)
@@ -198,8 +212,11 @@ func (d *deliveries) cancelled(c *consumer) {
 	if d.consumers[c.Tag] != c {
 		return
 	}
-	delete(d.consumers, c.Tag)
 	d.announce(c) // the queue may be gone before consume has come to that
+	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+		return
+	}
+	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return
 	}
@@ -231,9 +248,10 @@ func (d *deliveries) resume() {
 func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	p, remaining, ok, err := h.Get(noAck)
 	if err != nil {
-		return cluster.QueueError(err, name, d.c.vhost)
+		return d.c.access.QueueError(err, name)
 	}
 	if !ok {
+		d.c.srv.stats.getEmpty.Add(1)
 		d.c.out.sendMethod(d.ch.id, &wire.BasicGetEmpty{})
 		return nil
 	}
@@ -241,18 +259,20 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	if _, err := block.Parse(p.Records, p.Tail, &r); err != nil {
 		return err
 	}
+	d.c.srv.stats.got(noAck, p.Redelivered)
 	if p.Failures > 0 {
 		r.Properties = withDeliveryCount(r.Properties, p.Failures)
 	}
 	if v := d.c.firehose(); v != nil {
 		d.trace(v, name, []queue.Piece{p})
 	}
+	every := ackCheckInterval(d.timeoutOf(patient{handle: h}))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	tag := d.nextTag
 	d.nextTag++
 	if !noAck {
-		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h})
+		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h}, every)
 	}
 	out := d.c.out
 	out.mu.Lock()
@@ -275,6 +295,11 @@ func (d *deliveries) close() {
 	d.endReplies()
 	d.mu.Lock()
 	d.stopWatch()
+	d.ended = true
+	close(d.closing)
+	d.mu.Unlock()
+	d.returning.Wait()
+	d.mu.Lock()
 	list := make([]*consumer, 0, len(d.consumers))
 	for _, c := range d.consumers {
 		list = append(list, c)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/brokerd/brokerd/amqp/queue"
 	"github.com/brokerd/brokerd/amqp/wire"
+	"github.com/brokerd/brokerd/cluster"
 )
 
 // fleetingQueue is gone as soon as somebody consumes from it.
@@ -61,7 +62,7 @@ func TestConsumeOkComesFirst(t *testing.T) {
 		s := &recorder{}
 		r := newRig(t, s)
 		d := r.open(1).del
-		if _, err := d.consume(tc.q, "q", &wire.BasicConsume{ConsumerTag: "t", NoWait: tc.noWait}, 0); err != nil {
+		if _, err := d.consume(tc.q, "q", &wire.BasicConsume{ConsumerTag: "t", NoWait: tc.noWait}, cluster.ConsumeArguments{Timeout: queue.None}); err != nil {
 			t.Fatal(err)
 		}
 		r.c.out.close(flushTimeout)

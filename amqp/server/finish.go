@@ -25,6 +25,7 @@ var errGreeted = errors.New("unsupported protocol")
 func (c *conn) finish(err error) {
 	c.stopMonitor()
 	c.logEnd(err)
+	c.reportRead()
 	c.teardown()
 	timeout := c.opts.CloseTimeout
 	if c.heartbeat > 0 {
@@ -48,6 +49,10 @@ func (c *conn) finish(err error) {
 		c.linger(timeout, true)
 	}
 	c.out.close(flushTimeout)
+	if c.tls != nil {
+		_ = c.tls.Close() // says goodbye, which plain TCP does by itself
+		c.records.release()
+	}
 	_ = c.nc.Close()
 	c.in.release()
 }

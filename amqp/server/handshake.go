@@ -24,6 +24,16 @@ func (c *conn) handshake() error {
 	if c.interrupted() { // the deadline may have replaced the one that end has set
 		return errAborted
 	}
+	if c.proxied {
+		if err := c.proxyHeader(); err != nil {
+			return err
+		}
+	}
+	if c.tls != nil {
+		if err := c.secure(); err != nil {
+			return err
+		}
+	}
 	version, err := c.protocolHeader()
 	if err != nil {
 		return err
@@ -60,17 +70,24 @@ func (c *conn) opened() error {
 }
 
 // title names the connection to people, as RabbitMQ does.
-func (c *conn) title() string { return c.nc.RemoteAddr().String() + " -> " + c.nc.LocalAddr().String() }
+func (c *conn) title() string { return c.peer.String() + " -> " + c.local.String() }
 
 // announcement is what the event of an open connection says beside user and vhost, by RabbitMQ's names.
 func (c *conn) announcement() wire.Table {
-	peer, local := c.nc.RemoteAddr().String(), c.nc.LocalAddr().String()
+	peer, local := c.peer.String(), c.local.String()
 	t := wire.Table{
 		{Name: "name", Value: wire.String(c.title())},
 		{Name: "protocol", Value: wire.String("{0,9,1}")},
 		{Name: "channel_max", Value: wire.Int64(int64(c.channelMax))},
 		{Name: "frame_max", Value: wire.Int64(int64(c.frameMax))},
 		{Name: "timeout", Value: wire.Int64(int64(c.heartbeat / time.Second))},
+	}
+	t = append(t, wire.Field{Name: "ssl", Value: wire.Bool(c.session != nil)},
+		wire.Field{Name: "auth_mechanism", Value: wire.String(c.mechanism)})
+	if c.session != nil {
+		t = append(t, wire.Field{Name: "ssl_protocol", Value: wire.String(c.session.version)},
+			wire.Field{Name: "ssl_cipher", Value: wire.String(c.session.cipher)},
+			wire.Field{Name: "peer_cert_subject", Value: wire.String(c.session.subject())})
 	}
 	if c.name != "" {
 		t = append(t, wire.Field{Name: "user_provided_name", Value: wire.String(c.name)})
@@ -109,7 +126,7 @@ func (c *conn) protocolHeader() (version [2]byte, err error) {
 	c.out.sendMethod(0, &wire.ConnectionStart{
 		VersionMajor: version[0], VersionMinor: version[1],
 		ServerProperties: c.opts.serverProperties(c.srv.broker.ClusterName(), version == [2]byte{0, 9}),
-		Mechanisms:       mechanisms,
+		Mechanisms:       c.mechanisms(),
 		Locales:          "en_US",
 	})
 	return version, nil
@@ -124,6 +141,10 @@ func foreign(header []byte) string {
 		return "TLS"
 	case bytes.HasPrefix(header, []byte("AMQP\x03\x01")), bytes.HasPrefix(header, []byte("AMQP\x00\x01")):
 		return "AMQP 1.0"
+	case bytes.HasPrefix(header, []byte("AMQP")):
+		return "AMQP"
+	case bytes.HasPrefix(header, []byte("PROXY")), bytes.HasPrefix(header, []byte("\r\n\r\n\x00")):
+		return "PROXY protocol from an address that is not trusted"
 	}
 	return "unknown"
 }
@@ -192,14 +213,13 @@ func (c *conn) login(version [2]byte) error {
 	if name, ok := m.ClientProperties.Get("connection_name"); ok {
 		c.name = name.Str
 	}
-	user, password, known, err := credentials(m.Mechanism, m.Response)
-	if !known {
-		return refuse("unknown authentication mechanism '%s'", m.Mechanism)
-	}
-	if err != nil {
-		return refuse("%s login: %w", m.Mechanism, silent(err))
-	}
-	if c.user, err = c.srv.broker.Authenticate(user, password, isLoopback(c.nc.RemoteAddr())); err != nil {
+	c.mechanism = m.Mechanism
+	var user string
+	if c.user, user, err = c.authenticate(m.Mechanism, m.Response); err != nil {
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			return refused
+		}
+		c.srv.stats.loginsRefused.Add(1)
 		c.log.Warn("login refused", "user", user, "mechanism", m.Mechanism, "cause", err)
 		if !c.caps.authenticationFailureClose {
 			return refuse("login refused")

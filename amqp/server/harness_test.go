@@ -24,10 +24,14 @@ import (
 // One broker with its store serves all tests; each has a server of its own, and uses exclusive queues.
 var node *cluster.Broker
 
+// testDir is gone after the tests.
+var testDir string
+
 func TestMain(m *testing.M) {
 	log := slog.New(slog.DiscardHandler)
 	dir, err := os.MkdirTemp("", "server-test")
 	check(err)
+	testDir = dir
 	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "store"), Logger: log})
 	check(err)
 	node, err = cluster.Open(context.Background(), cluster.Options{

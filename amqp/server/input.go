@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -26,16 +27,20 @@ var (
 type input struct {
 	nc    net.Conn
 	raw   syscall.RawConn // nil when nc cannot be read directly
+	tls   *records        // below nc when that is TLS; nc is not waited for then, but this
 	ready func(fd uintptr) bool
 
 	buf    []byte // nil, or from a pool
 	r, w   int    // buf[r:w] is unread
 	parked []byte // the unread bytes while buf is nil
 
+	sample sampler // of reads
+
 	need   int    // unread bytes to make room for; set by fill
 	direct []byte // where to read to instead of buf; set by readTo
 	got    int    // bytes that were read to direct
 	sparse bool   // the next fill reads sparseRead bytes at most
+	total  uint64 // bytes that were read
 	err    error
 }
 
@@ -44,6 +49,12 @@ func newInput(nc net.Conn) *input {
 	in.ready = in.tryRead // one closure for all reads
 	return in
 }
+
+// newSecureInput returns the receiving side of a TLS connection above r.
+func newSecureInput(nc net.Conn, r *records) *input { return &input{nc: nc, tls: r} }
+
+// prepend hands over what was read from the socket before, at most maxParked bytes. It is copied.
+func (in *input) prepend(b []byte) { in.parked = append([]byte(nil), b...) }
 
 // unread returns what was read and not yet consumed, valid until the next call of fill or release.
 func (in *input) unread() []byte {
@@ -71,9 +82,13 @@ func (in *input) fill(need int) error {
 		}
 		return in.err
 	}
+	if in.tls != nil {
+		return in.fillSecure()
+	}
 	in.acquire()
 	n, err := in.nc.Read(in.free())
 	in.w += n
+	in.total += uint64(n)
 	in.sparse = false
 	if n > 0 {
 		return nil // an error comes again
@@ -81,14 +96,63 @@ func (in *input) fill(need int) error {
 	return err
 }
 
+// fillSecure is fill for TLS: it reads records as long as there are some, and waits without a buffer.
+func (in *input) fillSecure() error {
+	for got := 0; ; {
+		in.acquire()
+		room := in.free()
+		n, err := in.nc.Read(room)
+		in.w += n
+		in.total += uint64(n)
+		got += n
+		switch {
+		case got > 0 && (err != nil || n == len(room) || in.sparse):
+			in.sparse = false
+			return nil // an error comes again
+		case err == nil:
+		case errors.Is(err, errNoRecord):
+			in.park()
+			if err := in.tls.wait(); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// readSecureTo is readTo for TLS.
+func (in *input) readSecureTo(b []byte) (int, error) {
+	for got := 0; ; {
+		n, err := in.nc.Read(b[got:])
+		got += n
+		in.total += uint64(n)
+		switch {
+		case got == len(b), got > 0 && err != nil:
+			return got, nil
+		case err == nil:
+		case errors.Is(err, errNoRecord):
+			if err := in.tls.wait(); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, err
+		}
+	}
+}
+
 // readTo waits for bytes that belong to b, behind which there is nothing unread, and reads as many as there are and fit. It returns
 // how many they are.
 func (in *input) readTo(b []byte) (int, error) {
+	if in.tls != nil {
+		return in.readSecureTo(b)
+	}
 	if in.raw == nil {
 		n, err := in.nc.Read(b)
 		if n > 0 {
 			err = nil // it comes again
 		}
+		in.total += uint64(n)
 		return n, err
 	}
 	in.direct, in.got, in.err = b, 0, nil
@@ -116,11 +180,13 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.acquire()
 		b = in.free()
 	}
+	begin := in.sample.begin()
 	n, again, err := readRaw(fd, b)
 	if again {
 		in.park()
 		return false
 	}
+	in.total += uint64(n)
 	if in.direct == nil {
 		in.w += n
 	} else {
@@ -128,6 +194,7 @@ func (in *input) tryRead(fd uintptr) bool {
 	}
 	in.sparse = false
 	in.err = err
+	in.sample.end(begin)
 	if n == 0 && err == nil {
 		in.err = io.EOF
 	}

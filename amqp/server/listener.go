@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,15 @@ import (
 // Listen opens a listener for each address (host:port, IPv6 hosts in brackets, an empty host for all addresses of both families)
 // and starts to accept. It opens all of them or none.
 func (s *Server) Listen(ctx context.Context, addresses ...string) error {
+	return s.listen(ctx, nil, addresses)
+}
+
+// ListenTLS is Listen for AMQP over TLS. It uses config as it is; config's callbacks are called by the goroutines of connections.
+func (s *Server) ListenTLS(ctx context.Context, config *tls.Config, addresses ...string) error {
+	return s.listen(ctx, config, addresses)
+}
+
+func (s *Server) listen(ctx context.Context, secure *tls.Config, addresses []string) error {
 	var opened []net.Listener
 	lc := net.ListenConfig{KeepAlive: -1, Control: s.opts.TCP.control} // keepalive is set by tune
 	for _, a := range addresses {
@@ -25,7 +35,7 @@ func (s *Server) Listen(ctx context.Context, addresses ...string) error {
 		opened = append(opened, l)
 	}
 	for _, l := range opened {
-		if err := s.Serve(l); err != nil {
+		if err := s.serve(listener{l, secure}); err != nil {
 			return err
 		}
 	}
@@ -36,7 +46,15 @@ func (s *Server) Listen(ctx context.Context, addresses ...string) error {
 var errStopped = errors.New("server is stopped")
 
 // Serve starts to accept on l, which belongs to the server from then on. It does not wait.
-func (s *Server) Serve(l net.Listener) error {
+func (s *Server) Serve(l net.Listener) error { return s.serve(listener{l, nil}) }
+
+// listener is where connections come from.
+type listener struct {
+	net.Listener
+	secure *tls.Config // nil: plain
+}
+
+func (s *Server) serve(l listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -45,17 +63,24 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	s.listeners = append(s.listeners, l)
 	s.running.Go(func() { s.accept(l) })
-	s.log.Info("listening for AMQP", "address", l.Addr().String())
+	s.log.Info("listening for AMQP", "address", l.Addr().String(), "tls", l.secure != nil)
 	return nil
 }
 
-// Addrs returns the addresses of the listeners.
-func (s *Server) Addrs() []net.Addr {
+// Addrs returns the addresses of the listeners for plain AMQP.
+func (s *Server) Addrs() []net.Addr { return s.addrs(false) }
+
+// TLSAddrs returns the addresses of the listeners for AMQP over TLS.
+func (s *Server) TLSAddrs() []net.Addr { return s.addrs(true) }
+
+func (s *Server) addrs(secure bool) []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	addrs := make([]net.Addr, len(s.listeners))
-	for i, l := range s.listeners {
-		addrs[i] = l.Addr()
+	var addrs []net.Addr
+	for _, l := range s.listeners {
+		if (l.secure != nil) == secure {
+			addrs = append(addrs, l.Addr())
+		}
 	}
 	return addrs
 }
@@ -63,7 +88,7 @@ func (s *Server) Addrs() []net.Addr {
 // maxAcceptPause bounds the pause after a failed accept, as when file descriptors have run out.
 const maxAcceptPause = time.Second
 
-func (s *Server) accept(l net.Listener) {
+func (s *Server) accept(l listener) {
 	pause := time.Duration(0)
 	for {
 		nc, err := l.Accept()
@@ -84,7 +109,7 @@ func (s *Server) accept(l net.Listener) {
 			_ = nc.Close()
 			continue
 		}
-		s.ServeConn(nc)
+		s.take(nc, l.secure)
 	}
 }
 
@@ -103,7 +128,9 @@ func (s *Server) sleep(d time.Duration) bool {
 }
 
 // ServeConn serves a connection that was accepted elsewhere, and closes it in the end. It does not wait.
-func (s *Server) ServeConn(nc net.Conn) {
+func (s *Server) ServeConn(nc net.Conn) { s.take(nc, nil) }
+
+func (s *Server) take(nc net.Conn, secure *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping || s.handshakes >= s.opts.MaxHandshakes {
@@ -112,7 +139,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 		return
 	}
 	s.handshakes++
-	c := newConn(s, nc, s.nextID.Add(1))
+	c := newConn(s, nc, s.nextID.Add(1), secure)
 	s.conns[c] = struct{}{}
 	s.running.Go(func() {
 		c.serve()

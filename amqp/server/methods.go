@@ -89,6 +89,7 @@ func (ch *channel) queueDeclare(m *wire.QueueDeclare) error {
 	if err != nil {
 		return err
 	}
+	ch.conn.srv.stats.queuesDeclared.Add(1)
 	ch.lastQueue = info.Name
 	ch.reply(m.NoWait, &wire.QueueDeclareOk{
 		Queue: info.Name, MessageCount: uint32(info.Messages), ConsumerCount: uint32(info.Consumers),

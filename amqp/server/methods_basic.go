@@ -38,11 +38,11 @@ func (ch *channel) basicConsume(m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
-	priority, err := cluster.CheckConsumeArguments(name, ch.conn.vhost, m.Arguments)
+	args, err := cluster.CheckConsumeArguments(name, ch.conn.vhost, m.Arguments)
 	if err != nil {
 		return err
 	}
-	_, err = ch.del.consume(h, name, m, priority)
+	_, err = ch.del.consume(h, name, m, args)
 	return err
 }
 

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/wire"
@@ -20,6 +22,9 @@ type Options struct {
 	// NodeID names this node in the cluster, at most 128 bytes. It is part of the names of reply consumers and of what the firehose
 	// tells. Default: the value of Release.
 	NodeID string
+	// SendReply hands a message for a consumer of direct replies to the node that the consumer's name tells, and says whether that
+	// can be reached. It must not wait, nor keep the slices. nil: there are no other nodes.
+	SendReply func(node, vhost string, name, record, tail []byte) bool
 	// ChannelMax is the number of channels a connection may have open, 1 to 65535. Default: 2047.
 	ChannelMax uint16
 	// FrameMax is the largest frame in bytes, overhead included, at least 4096. Default: 131072.
@@ -36,7 +41,7 @@ type Options struct {
 	// shorter. Default: 30 s.
 	CloseTimeout time.Duration
 	// ConsumerTimeout is how long a client may take to acknowledge a delivery before its channel is closed; negative for no limit.
-	// It is checked every tenth of it, or every minute. Default: 30 min.
+	// It is checked every tenth of it, or every minute. Consumers, queues and policies may say otherwise. Default: 30 min.
 	ConsumerTimeout time.Duration
 	// MaxConnections bounds the open connections, 0 for no limit.
 	MaxConnections int
@@ -48,6 +53,11 @@ type Options struct {
 	OutboxBytes int
 	// InflightBytes is how much one connection may have published that queues have not taken over yet. Default: 16 MiB.
 	InflightBytes int
+	// UserFrom says which name in a client's certificate is its user for SASL EXTERNAL. Default: the common name.
+	UserFrom UserFrom
+	// ProxyTrusted are the addresses of proxies. Connections from there must begin with a header of the PROXY protocol, version 1
+	// or 2, and count as coming from the address in it.
+	ProxyTrusted []netip.Prefix
 	// TCP tunes accepted sockets.
 	TCP TCPOptions
 }
@@ -84,12 +94,15 @@ func (o Options) withDefaults() (*Options, error) {
 	setDefault(&o.MaxMessageSize, 16<<20)
 	setDefault(&o.OutboxBytes, 1<<20)
 	setDefault(&o.InflightBytes, 16<<20)
+	setDefault(&o.UserFrom, UserFromCN)
 	setDefault(&o.TCP.ReceiveBuffer, 256<<10)
 	setDefault(&o.TCP.SendBuffer, 256<<10)
 	setDefault(&o.TCP.KeepAlive, 30*time.Second)
 	switch {
 	case len(o.NodeID) > maxNodeID:
 		return nil, fmt.Errorf("node id of %d bytes is longer than %d", len(o.NodeID), maxNodeID)
+	case !slices.Contains([]UserFrom{UserFromCN, UserFromDNS, UserFromEmail, UserFromURI}, o.UserFrom):
+		return nil, fmt.Errorf("user from %q is none of cn, dns, email, uri", o.UserFrom)
 	case o.FrameMax < wire.FrameMinSize || o.FrameMax > math.MaxInt32:
 		return nil, fmt.Errorf("frame max %d is not within %d and %d", o.FrameMax, wire.FrameMinSize, math.MaxInt32)
 	case o.Heartbeat > math.MaxUint16*time.Second:

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // system call. Senders never wait. Consumers are held back by Reserve while limit bytes wait.
 type outbox struct {
 	nc       net.Conn
+	tls      *records // below nc when that is TLS, nil otherwise
 	frameMax func() uint32
 	limit    int
 
@@ -51,6 +54,9 @@ type outbox struct {
 	failOnce  sync.Once
 	broken    atomic.Bool
 	lastNanos atomic.Int64 // end of the last write, Unix nanoseconds
+
+	stats  *stats // nil: nobody counts
+	sample sampler
 
 	// The writer's:
 	taken []segment
@@ -196,13 +202,21 @@ func (o *outbox) unlockAndWrite() {
 
 // write is the writer goroutine.
 func (o *outbox) write() {
+	pprof.SetGoroutineLabels(writerLabels)
 	for o.takeAll() {
 		size := 0
 		for _, s := range o.taken {
 			size += len(s.b)
 		}
 		if !o.broken.Load() {
-			if err := o.writeTaken(); err != nil {
+			begin := o.sample.begin()
+			err := o.writeTaken()
+			o.sample.end(begin)
+			if o.stats != nil {
+				o.stats.bytesWritten.Add(uint64(size))
+				o.stats.writes.Add(1)
+			}
+			if err != nil {
 				o.fault()
 			} else {
 				o.lastNanos.Store(time.Now().UnixNano())
@@ -263,6 +277,9 @@ func (o *outbox) takeAll() bool {
 
 // writeTaken writes taken with as few system calls as possible.
 func (o *outbox) writeTaken() error {
+	if o.tls != nil {
+		return o.writeSecure()
+	}
 	if len(o.taken) == 1 {
 		_, err := o.nc.Write(o.taken[0].b)
 		return err
@@ -278,6 +295,18 @@ func (o *outbox) writeTaken() error {
 	clear(o.parts)
 	o.rest = nil
 	return err
+}
+
+// writeSecure is writeTaken for TLS, where all segments become records before the socket sees them.
+func (o *outbox) writeSecure() error {
+	o.tls.cork()
+	var err error
+	for _, s := range o.taken {
+		if len(s.b) > 0 && err == nil {
+			_, err = o.nc.Write(s.b)
+		}
+	}
+	return errors.Join(err, o.tls.uncork())
 }
 
 // hasRoom reports whether a consumer may be given more; if not, it is woken later.

@@ -24,6 +24,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 func (s *sink) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (s *sink) LocalAddr() net.Addr              { return s.RemoteAddr() }
 func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 func (s *sink) Close() error                     { return nil }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
@@ -42,7 +43,9 @@ type publisher struct {
 	now   int64          // Unix milliseconds; 0: not looked up
 	chunk uint64         // counts calls of flush
 
-	repeats repeats
+	repeats    repeats
+	unreported tally // of what the server counts
+	active     bool  // counted among the publishers
 
 	mode     txMode
 	seq      uint64 // publish sequence number of the last message in confirm mode
@@ -59,6 +62,7 @@ type routeMemo struct {
 	basis     exchange.Basis // of the route; ByChance only if it is not resolved
 	targets   []*routing.Queue
 	guard     *dedup.Guard // drops repetitions, nil if all messages pass
+	unheard   bool         // the targets are nothing but histories of exchanges
 	slots     []int        // positions of the targets in pending
 	epoch     uint64       // of slots: they hold as long as it is the publisher's
 	exchange  string
@@ -144,7 +148,16 @@ func (p *publisher) accept() error {
 	var x *routing.Exchange
 	if !known {
 		if x = p.vhost.Exchange(r.exchange); x == nil {
-			return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			// Another node may have declared it a moment ago.
+			if err := p.c.access.FindExchange(r.exchange); err != nil {
+				return err
+			}
+			if p.vhost = p.c.access.Routes(); p.vhost != nil {
+				x = p.vhost.Exchange(r.exchange)
+			}
+			if x == nil {
+				return wire.Errorf(wire.NotFound, "no exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
+			}
 		}
 		if x.Internal() {
 			return wire.Errorf(wire.AccessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", r.exchange, p.c.vhost)
@@ -177,17 +190,27 @@ func (p *publisher) accept() error {
 		}
 		r.epoch = 0
 		r.vhost = p.vhost
+		r.unheard = !slices.ContainsFunc(r.targets, func(q *routing.Queue) bool { return !q.History() })
 		r.guard = x.Guard()
 		if len(p.props.keys) > 0 || r.basis == exchange.ByChance || reply {
 			r.vhost = nil // this route is for this message only
 		}
 	}
+	p.unreported.received++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
+		p.unreported.routed += uint64(len(r.targets))
+		if r.unheard && r.parsed.Mandatory {
+			p.unreported.returned++
+			p.giveBack()
+		}
 		p.take()
 	case r.parsed.Mandatory:
+		p.unreported.returned++
 		p.giveBack()
+	default:
+		p.unreported.dropped++
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
@@ -274,7 +297,12 @@ func (p *publisher) take() {
 		if p.mode == modeConfirm {
 			b.note(p.seq)
 		}
+		deadline := rec.Deadline
+		if q.History() {
+			rec.Deadline = 0 // it counts from the arrival in a queue
+		}
 		b.block.Append(&rec)
+		rec.Deadline = deadline
 		p.bytes += size
 	}
 }
@@ -350,11 +378,42 @@ func (p *publisher) giveBack() {
 	out.unlockAndWrite()
 }
 
+// tally is what was published since the last report, so that counting costs no atomic operation per message.
+type tally struct{ received, routed, dropped, returned uint64 }
+
+// report adds the tally to the server's counters.
+func (p *publisher) report() {
+	t := &p.unreported
+	if t.received == 0 {
+		return
+	}
+	s := &p.c.srv.stats
+	if !p.active {
+		p.active = true
+		s.publishers.Add(1)
+	}
+	s.received.Add(t.received)
+	if p.mode == modeConfirm {
+		s.receivedConfirm.Add(t.received)
+	}
+	if t.routed > 0 {
+		s.routed.Add(t.routed)
+	}
+	if t.dropped > 0 {
+		s.dropped.Add(t.dropped)
+	}
+	if t.returned > 0 {
+		s.returned.Add(t.returned)
+	}
+	*t = tally{}
+}
+
 // flush ends a read chunk: it pushes the pending blocks to their queues, unless they belong to a transaction, and waits while the
 // connection has too much in flight, or while its client does not read what it is owed.
 func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
+	p.report()
 	if p.mode == modeTx {
 		return
 	}
@@ -425,7 +484,7 @@ func (p *publisher) selectConfirm() {
 	if p.mode == modePlain {
 		p.flush()
 		p.mode = modeConfirm
-		p.confirms = &confirms{out: p.c.out, channel: p.ch.id}
+		p.confirms = &confirms{out: p.c.out, channel: p.ch.id, stats: &p.c.srv.stats}
 		p.complete = p.confirms.complete
 	}
 }
@@ -443,6 +502,10 @@ func (p *publisher) drop() {
 
 // abort drops an incomplete message and an uncommitted transaction, and stops the confirms: the channel is closing.
 func (p *publisher) abort() {
+	p.report()
+	if p.active {
+		p.c.srv.stats.publishers.Add(-1)
+	}
 	p.drop()
 	p.release()
 	p.own = nil

@@ -27,14 +27,19 @@ const (
 
 // replies are the reply consumers of a server.
 type replies struct {
+	node   string
 	prefix string // of the names of this node
+	// send hands a message to another node, see Options.SendReply. nil: there is none.
+	send func(node, vhost string, name, record, tail []byte) bool
 
 	mu     sync.RWMutex
 	byName map[string]*replyConsumer
 }
 
-func newReplies(node string) *replies {
+func newReplies(node string, send func(node, vhost string, name, record, tail []byte) bool) *replies {
 	return &replies{
+		node:   node,
+		send:   send,
 		prefix: replyPrefix + base64.RawURLEncoding.EncodeToString([]byte(node)) + ".",
 		byName: make(map[string]*replyConsumer),
 	}
@@ -43,6 +48,59 @@ func newReplies(node string) *replies {
 // isReplyName reports whether a routing key can be the name of a reply consumer.
 func isReplyName(key []byte) bool {
 	return len(key) > len(replyPrefix) && string(key[:len(replyPrefix)]) == replyPrefix
+}
+
+// replyNode returns the node of the consumer that a name belongs to, "" if that cannot be read.
+func replyNode(name []byte) string {
+	tag, _, ok := strings.Cut(string(name[len(replyPrefix):]), ".")
+	if !ok {
+		return ""
+	}
+	node, err := base64.RawURLEncoding.DecodeString(tag)
+	if err != nil {
+		return ""
+	}
+	return string(node)
+}
+
+// away returns what stands for a reply consumer on another node. Whether it is there, only that node knows.
+func (r *replies) away(node, vhost, name string) *routing.Queue {
+	c := &remoteReply{replies: r, node: node, vhost: vhost, name: []byte(name)}
+	return &routing.Queue{Def: &meta.Queue{VHost: vhost, Name: name}, Handle: c}
+}
+
+// remoteReply is a reply consumer on another node. For publishers it is a queue.
+type remoteReply struct {
+	queue.Handle // not used, see replyConsumer
+	replies      *replies
+	node, vhost  string
+	name         []byte
+}
+
+// Publish implements queue.Handle. As with a consumer of this node, what cannot be delivered is lost.
+func (c *remoteReply) Publish(p *queue.Publication) {
+	size, records := p.Block.Size(), p.Block.Records
+	for range p.Block.Count {
+		n := min(block.RecordLen(records), len(records))
+		if !c.replies.send(c.node, c.vhost, c.name, records[:n:n], p.Block.Tail) {
+			break
+		}
+		records = records[n:]
+	}
+	if p.Batch != nil {
+		p.Batch.Done()
+	}
+	if p.Flow != nil {
+		p.Flow.Done(size)
+	}
+}
+
+// DeliverReply hands a message that was published on another node to the reply consumer with that name. record is as block.Parse
+// reads it. It does not wait.
+func (s *Server) DeliverReply(vhost string, name, record, tail []byte) {
+	if c := s.replies.find(name, vhost); c != nil {
+		c.deliver(&block.Block{Records: record, Tail: tail, Count: 1})
+	}
 }
 
 // find returns the consumer with the given name, nil if there is none in the vhost.
@@ -75,8 +133,13 @@ func (r *replies) appendTargets(targets []*routing.Queue, vhost string, key []by
 			return
 		}
 		some = true
-		if c := r.find(key, vhost); c != nil && !slices.Contains(targets, &c.target) {
+		switch c := r.find(key, vhost); {
+		case c != nil && !slices.Contains(targets, &c.target):
 			targets = append(targets, &c.target)
+		case c == nil && r.send != nil:
+			if node := replyNode(key); node != "" && node != r.node {
+				targets = append(targets, r.away(node, vhost, string(key)))
+			}
 		}
 	}
 	look(key)
@@ -183,12 +246,24 @@ func (d *deliveries) endReplies() {
 // declareReplies answers queue.declare, passive or not, of a name that begins with replyQueue: responders ask in that way whether
 // the requester is still there.
 func (ch *channel) declareReplies(name string, noWait bool) error {
-	if name != replyQueue && ch.conn.srv.replies.find([]byte(name), ch.conn.vhost) == nil {
+	if name != replyQueue && !ch.conn.srv.replies.has(name, ch.conn.vhost) {
 		return wire.Errorf(wire.NotFound, "no queue '%s' in vhost '%s'", name, ch.conn.vhost)
 	}
 	ch.lastQueue = name
 	ch.reply(noWait, &wire.QueueDeclareOk{Queue: name, ConsumerCount: 1})
 	return nil
+}
+
+// has says whether there is a reply consumer with that name; one of another node is taken to be there, as only that node knows.
+func (r *replies) has(name, vhost string) bool {
+	if r.find([]byte(name), vhost) != nil {
+		return true
+	}
+	if r.send == nil || !isReplyName([]byte(name)) {
+		return false
+	}
+	node := replyNode([]byte(name))
+	return node != "" && node != r.node
 }
 
 func isReplyQueue(name string) bool { return strings.HasPrefix(name, replyQueue) }

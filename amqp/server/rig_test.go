@@ -47,6 +47,7 @@ func (a rigAccess) CheckPublish(exchange string) error {
 func (a rigAccess) CheckTopicWrite(string, []byte) error { return nil }
 func (a rigAccess) OpenChannel() error                   { return nil }
 func (a rigAccess) CloseChannel()                        {}
+func (a rigAccess) ConsumerTimeout(uint64) (int64, bool) { return 0, false }
 
 func (a rigAccess) CheckUserID(id []byte) error {
 	if string(id) != "guest" {
@@ -64,7 +65,7 @@ func newRig(t tester, nc net.Conn) *rig {
 	r := &rig{t: t, builder: routing.NewBuilder(), denied: make(map[string]bool)}
 	r.builder.PutVHost(&meta.VHost{Name: "/"})
 	r.commit()
-	r.c = newConn(srv, nc, 1)
+	r.c = newConn(srv, nc, 1, nil)
 	r.c.access = rigAccess{r: r}
 	r.c.vhost, r.c.frameMax, r.c.channelMax = "/", 131072, 2047
 	r.c.caps = capabilities{consumerCancelNotify: true, basicNack: true}
@@ -158,6 +159,7 @@ func (q *takingQueue) Settle(s *queue.Settlement) {
 	}
 }
 
+func (q *takingQueue) ID() uint64                    { return 1 }
 func (q *takingQueue) Wake(*queue.Consumer)          {}
 func (q *takingQueue) Consume(*queue.Consumer) error { return nil }
 func (q *takingQueue) Cancel(*queue.Consumer)        {}

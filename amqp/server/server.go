@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,13 +20,14 @@ type Server struct {
 	alarm   atomic.Pointer[alarm] // nil: none
 	replies *replies
 	claims  claims
+	stats   stats
 
 	nextID atomic.Uint64
 	open   atomic.Int64  // connections that count against MaxConnections
 	ended  atomic.Uint64 // connections that have given back what they held
 
 	mu         sync.Mutex
-	listeners  []net.Listener
+	listeners  []listener
 	conns      map[*conn]struct{}
 	handshakes int                     // of conns
 	ending     map[*conn]chan struct{} // connections that give back what they hold; closed when they have
@@ -48,7 +48,7 @@ func New(o Options, broker Broker, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	return &Server{opts: opts, broker: broker, log: log, conns: make(map[*conn]struct{}),
-		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID)}, nil
+		ending: make(map[*conn]chan struct{}), replies: newReplies(opts.NodeID, opts.SendReply)}, nil
 }
 
 // Shutdown stops accepting, closes all connections with 320 "broker forced connection closure with reason '<reason>'" and waits
@@ -133,8 +133,13 @@ func (s *Server) Unblocked() {
 // Connection describes an open connection.
 type Connection struct {
 	ID            uint64
-	Peer          string // address
+	Peer          string // address of the client, as a trusted proxy has announced it if there is one
+	Local         string // address that the client has connected to
 	User, VHost   string
+	Mechanism     string // of the login
+	TLSVersion    string // such as "TLS 1.3"; empty: plain
+	TLSCipher     string
+	Certificate   string // subject of the client's certificate, empty without
 	Name          string // as the client calls it, may be empty
 	Channels      int    // open
 	Since         time.Time
@@ -165,11 +170,15 @@ func (c *conn) ready() bool {
 
 // describe must only be called when ready has returned true.
 func (c *conn) describe() Connection {
-	return Connection{
-		ID: c.id, Peer: c.nc.RemoteAddr().String(), User: c.user.Name, VHost: c.vhost, Name: c.name,
+	d := Connection{
+		ID: c.id, Peer: c.peer.String(), Local: c.local.String(), Mechanism: c.mechanism, User: c.user.Name, VHost: c.vhost, Name: c.name,
 		Channels: int(c.openChannels.Load()), Since: c.born, FrameMax: c.frameMax, Heartbeat: c.heartbeat,
-		BlockedByNode: c.blocked.Load(),
+		BlockedByNode: c.blocked.Load(), Certificate: c.session.subject(),
 	}
+	if c.session != nil {
+		d.TLSVersion, d.TLSCipher = c.session.version, c.session.cipher
+	}
+	return d
 }
 
 // admit counts a connection that is about to be opened, unless there are too many.

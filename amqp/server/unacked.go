@@ -139,20 +139,21 @@ func (u *unacked) outstanding(tag uint64) bool {
 	return !gap
 }
 
-// oldest returns the lowest tag that is delivered and not settled.
-func (u *unacked) oldest() (tag uint64, ok bool) {
+// oldest calls visit with the lowest tag of each run that is delivered and not settled, in order, until it returns false.
+func (u *unacked) oldest(visit func(d *delivery, tag uint64) bool) {
 	for i := u.off; i < len(u.list); i++ {
 		d := &u.list[i]
 		if d.left == 0 {
 			continue
 		}
-		tag = d.first
+		tag := d.first
 		for d.isSettled(tag) {
 			tag++
 		}
-		return tag, true
+		if !visit(d, tag) {
+			return
+		}
 	}
-	return 0, false
 }
 
 // gap returns the first tag of [lo, hi] that is not outstanding.

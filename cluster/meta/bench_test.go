@@ -98,9 +98,70 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("read", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
-			if _, err := readSnapshot(bytes.NewReader(data)); err != nil {
+			if _, err := readSnapshot(bytes.NewReader(data), CommandVersion); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
+}
+
+// BenchmarkProposeCluster declares durable queues through members of a group of three over TCP on this machine, each with its own
+// log and syncs.
+func BenchmarkProposeCluster(b *testing.B) {
+	for _, through := range []string{"leader", "follower", "all"} {
+		for _, clients := range []int{1, 100} {
+			b.Run(fmt.Sprintf("through=%s/clients=%d", through, clients), func(b *testing.B) {
+				net := newTCPCluster(b, 3, 0)
+				groups := net.running()
+				switch through {
+				case "leader":
+					groups = []*Group{net.leader()}
+				case "follower":
+					groups = []*Group{net.follower()}
+				}
+				lead := net.leader()
+				first := lead.raft.LastIndex()
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for c := range clients {
+					g := groups[c%len(groups)]
+					wg.Go(func() {
+						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+							if _, err := g.Propose(context.Background(), queue(fmt.Sprint("q", i))); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "proposals/s")
+				b.ReportMetric(float64(b.N)/float64(lead.raft.LastIndex()-first), "proposals/entry")
+			})
+		}
+	}
+}
+
+// BenchmarkReadIndex asks at a follower of a group of three over TCP on this machine.
+func BenchmarkReadIndex(b *testing.B) {
+	for _, clients := range []int{1, 100} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			g := newTCPCluster(b, 3, 0).follower()
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range clients {
+				wg.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if err := g.ReadIndex(context.Background()); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reads/s")
+		})
+	}
 }

@@ -1,7 +1,7 @@
 package meta
 
 // Entity is one thing in the state: *VHost, *User, *Permission, *TopicPermission, *Exchange, *Queue, *Binding, *Policy,
-// *Parameter or *NodeRun.
+// *Parameter or *Node.
 type Entity interface{ entity() }
 
 func (*VHost) entity()           {}
@@ -13,7 +13,7 @@ func (*Queue) entity()           {}
 func (*Binding) entity()         {}
 func (*Policy) entity()          {}
 func (*Parameter) entity()       {}
-func (*NodeRun) entity()         {}
+func (*Node) entity()            {}
 
 // Change is one entity that was created, replaced or deleted. Its kind is the type of the entity; Before and After have the
 // same type.

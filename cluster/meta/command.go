@@ -18,18 +18,21 @@ type Command interface {
 type Result struct {
 	// Index is the Raft index at which the command was applied; State().Index() is at least that on this node.
 	Index uint64
-	// Created says that a Put, Set, Declare, Bind or Initialize made something that was not there.
+	// Created says that a Put, Set, Declare, Bind, Initialize or EnsureClusterID made something that was not there.
 	Created bool
 	// Exchange is the exchange of DeclareExchange: the new one, or the existing one whatever its properties.
 	Exchange *Exchange
-	// Queue is the queue of DeclareQueue: the new one with its ID, or the existing one whatever its properties.
+	// Queue is the queue of DeclareQueue: the new one with its ID, or the existing one whatever its properties. For MoveQueue it
+	// is the queue as it is now.
 	Queue *Queue
 	// Incarnation is the number of the run that StartNode began, from 1.
 	Incarnation uint64
 }
 
-// Initialize fills a state that was never initialized: a vhost, a user, and its permission. Later ones do nothing.
+// Initialize fills a state that was never initialized: a vhost, a user and its permission, and the id of the cluster. Later
+// ones do nothing.
 type Initialize struct {
+	ClusterID  string // optional, see EnsureClusterID
 	VHost      VHost
 	User       User
 	Permission Permission
@@ -77,17 +80,6 @@ type PutParameter struct{ Parameter Parameter }
 // DeleteParameter deletes a runtime parameter. Errors: ErrNoParameter.
 type DeleteParameter struct{ VHost, Component, Name string }
 
-// StartNode begins the next run of a node: the result is its incarnation, one more than the last. What earlier runs own is
-// dropped, with all cascades.
-type StartNode struct{ Node string }
-
-// EndOwner drops what a connection owns: its exclusive queues. Connection 0 stands for the whole run: everything that it owns
-// is dropped, and it can own nothing any more. Ending what has ended is no error.
-type EndOwner struct {
-	Owner      Owner
-	Connection uint64
-}
-
 func needName(what, name string) error {
 	if name == "" {
 		return fmt.Errorf("%w: %s without a name", ErrInvalidArgument, what)
@@ -114,6 +106,9 @@ func (c Initialize) apply(t *txn) (Result, error) {
 		return Result{}, nil
 	}
 	t.initialized = true
+	if t.clusterID == "" {
+		t.clusterID = c.ClusterID
+	}
 	t.putVHost(&c.VHost)
 	put(t, t.users, key(c.User.Name), &c.User)
 	put(t, t.permissions, key(c.Permission.VHost, c.Permission.User), &c.Permission)
@@ -224,33 +219,6 @@ func (c PutParameter) apply(t *txn) (Result, error) {
 func (c DeleteParameter) apply(t *txn) (Result, error) {
 	if !remove(t, t.parameters, key(c.VHost, c.Component, c.Name)) {
 		return Result{}, &NameError{Err: ErrNoParameter, VHost: c.VHost, Name: c.Name}
-	}
-	return Result{}, nil
-}
-
-func (c StartNode) apply(t *txn) (Result, error) {
-	if err := needName("node", c.Node); err != nil {
-		return Result{}, err
-	}
-	// All that is there belongs to an earlier run, for only the current one may own anything.
-	t.drop(under(t.owned, key(c.Node))...)
-	run := &NodeRun{Name: c.Node, Incarnation: 1}
-	if last, ok := find(t.nodes, c.Node); ok {
-		run.Incarnation = last.Incarnation + 1
-	}
-	put(t, t.nodes, key(c.Node), run)
-	return Result{Incarnation: run.Incarnation}, nil
-}
-
-func (c EndOwner) apply(t *txn) (Result, error) {
-	if c.Connection != 0 {
-		k := append(ownerKey(c.Owner), 'q')
-		t.drop(under(t.owned, idKey(k, c.Connection))...)
-		return Result{}, nil
-	}
-	t.drop(under(t.owned, ownerKey(c.Owner))...)
-	if run, ok := find(t.nodes, c.Owner.Node); ok && run.Incarnation == c.Owner.Incarnation && !run.Ended {
-		put(t, t.nodes, key(c.Owner.Node), &NodeRun{Name: run.Name, Incarnation: run.Incarnation, Ended: true})
 	}
 	return Result{}, nil
 }

@@ -1,7 +1,7 @@
 package meta
 
 // DeclareExchange creates an exchange unless there is one of this name; then the result is that one and nothing changes, and
-// the caller compares. Errors: ErrNoVHost, ErrStaleOwner.
+// the caller compares. Errors: ErrNoVHost, ErrOwnerEnded.
 type DeclareExchange struct{ Exchange Exchange }
 
 // DeleteExchange deletes an exchange with its bindings. Errors: ErrNoExchange; with IfUnused ErrExchangeInUse when it is the
@@ -12,7 +12,7 @@ type DeleteExchange struct {
 }
 
 // DeclareQueue creates a queue unless there is one of this name; then the result is that one and nothing changes, and the
-// caller compares. Queue.ID is ignored: a new queue gets an id that no queue ever had. Errors: ErrNoVHost, ErrStaleOwner.
+// caller compares. Queue.ID is ignored: a new queue gets an id that no queue ever had. Errors: ErrNoVHost, ErrOwnerEnded.
 type DeclareQueue struct{ Queue Queue }
 
 // DeleteQueue deletes the queue of this name if it still has this id, with its bindings, so that a late delete does not hit
@@ -35,8 +35,8 @@ func needRunning(t *txn, o Owner) error {
 	if o == (Owner{}) {
 		return nil
 	}
-	if run, ok := find(t.nodes, o.Node); !ok || run.Incarnation != o.Incarnation || run.Ended {
-		return &NameError{Err: ErrStaleOwner, Name: o.Node}
+	if run, ok := find(t.nodes, o.Node); !ok || o.Incarnation == 0 || run.Incarnation != o.Incarnation || run.Ended {
+		return &NameError{Err: ErrOwnerEnded, Name: o.Node}
 	}
 	return nil
 }

@@ -1,11 +1,18 @@
 // Package meta is the replicated metadata of the broker: vhosts, users, permissions, exchanges, queues, bindings, policies,
-// parameters, and which run of which node owns what. One Raft group holds it; a single node is a group of one member.
+// parameters, the nodes, and which run of which node owns what. One Raft group holds it; a single node is a group of one member.
 //
 // [Open] starts the group. A change is a [Command] given to [Group.Propose], which returns once the change is committed and
 // applied on this node; commands that are proposed at the same time share one entry of the Raft log, so that a thousand
 // clients declaring at once cost a few syncs. Reading is [Group.State]: an immutable [State] that any number of goroutines
 // may use without a lock for as long as they like. Options.OnApply hears of every new state together with the [Change] list
 // that led to it, before the proposers do; cluster/routing compiles its snapshots there.
+//
+// All members are alike to the caller. What only the leader can do, the others have it do by way of Options.Forward, which
+// carries bytes to the leader's [Group.HandleForward]: batches of commands, the question for the index that a reader must have
+// applied ([Group.ReadIndex]), members that [Group.Join] or [Group.Leave]. What certainly did not happen is tried again until the
+// caller's time is up; what may have happened never is. The leader gives votes to those who have caught up, to [MaxVoters] in all.
+//
+// Commands have versions, see [CommandVersion], so that nodes of different releases can be members of one group.
 //
 // The state machine is deterministic: what a command does depends on the state and the command alone, never on a clock, a
 // random number or the order of a map. Cascades (bindings of a deleted queue, auto-delete exchanges that lost their last

@@ -134,10 +134,17 @@ func decodeParameter(m *metav1.Parameter) *Parameter {
 	}
 }
 
-func (n *NodeRun) encode() *metav1.Node {
-	return &metav1.Node{Name: n.Name, Incarnation: n.Incarnation, Ended: n.Ended}
+func (n *Node) encode() *metav1.Node {
+	return &metav1.Node{
+		Name: n.Name, Incarnation: n.Incarnation, Ended: n.Ended, DisplayName: n.DisplayName, Address: n.Address, Amqp: n.AMQP,
+		Admin: n.Admin, Http: n.HTTP, Release: n.Release, Protocol: n.Protocol, CommandVersion: n.CommandVersion, Draining: n.Draining,
+	}
 }
 
-func decodeNode(m *metav1.Node) *NodeRun {
-	return &NodeRun{Name: m.GetName(), Incarnation: m.GetIncarnation(), Ended: m.GetEnded()}
+func decodeNode(m *metav1.Node) *Node {
+	return &Node{
+		Name: m.GetName(), Incarnation: m.GetIncarnation(), Ended: m.GetEnded(), DisplayName: m.GetDisplayName(),
+		Address: m.GetAddress(), AMQP: m.GetAmqp(), Admin: m.GetAdmin(), HTTP: m.GetHttp(), Release: m.GetRelease(),
+		Protocol: m.GetProtocol(), CommandVersion: m.GetCommandVersion(), Draining: m.GetDraining(),
+	}
 }

@@ -6,12 +6,9 @@ import (
 	metav1 "github.com/brokerd/brokerd/proto/meta/v1"
 )
 
-// batchVersion is the version of the log entries that this code writes, and the greatest that it can apply.
-const batchVersion = 1
-
 func (c Initialize) encode() *metav1.Command {
 	return &metav1.Command{Kind: &metav1.Command_Initialize{Initialize: &metav1.Initialize{
-		Vhost: c.VHost.encode(), User: c.User.encode(), Permission: c.Permission.encode(),
+		Vhost: c.VHost.encode(), User: c.User.encode(), Permission: c.Permission.encode(), ClusterId: c.ClusterID,
 	}}}
 }
 
@@ -109,13 +106,35 @@ func (c EndOwner) encode() *metav1.Command {
 	}}}
 }
 
+func (c PutNode) encode() *metav1.Command {
+	return &metav1.Command{Kind: &metav1.Command_PutNode{PutNode: c.Node.encode()}}
+}
+
+func (c SetDraining) encode() *metav1.Command {
+	return &metav1.Command{Kind: &metav1.Command_SetDraining{SetDraining: &metav1.SetDraining{
+		Node: c.Node, Draining: c.Draining,
+	}}}
+}
+
+func (c RemoveNode) encode() *metav1.Command {
+	return &metav1.Command{Kind: &metav1.Command_RemoveNode{RemoveNode: &metav1.RemoveNode{Node: c.Node, Force: c.Force}}}
+}
+
+func (c MoveQueue) encode() *metav1.Command {
+	return &metav1.Command{Kind: &metav1.Command_MoveQueue{MoveQueue: &metav1.MoveQueue{Id: c.ID, From: c.From, To: c.To}}}
+}
+
+func (c EnsureClusterID) encode() *metav1.Command {
+	return &metav1.Command{Kind: &metav1.Command_EnsureClusterId{EnsureClusterId: &metav1.EnsureClusterID{Id: c.ID}}}
+}
+
 // decodeCommand returns the command that m holds, ErrIncompatible if it is of a kind that this version does not know.
 func decodeCommand(m *metav1.Command) (Command, error) {
 	switch k := m.GetKind().(type) {
 	case *metav1.Command_Initialize:
 		return Initialize{
 			VHost: *decodeVHost(k.Initialize.GetVhost()), User: *decodeUser(k.Initialize.GetUser()),
-			Permission: *decodePermission(k.Initialize.GetPermission()),
+			Permission: *decodePermission(k.Initialize.GetPermission()), ClusterID: k.Initialize.GetClusterId(),
 		}, nil
 	case *metav1.Command_PutVhost:
 		return PutVHost{*decodeVHost(k.PutVhost)}, nil
@@ -164,6 +183,16 @@ func decodeCommand(m *metav1.Command) (Command, error) {
 		return StartNode{k.StartNode.GetName()}, nil
 	case *metav1.Command_EndOwner:
 		return EndOwner{Owner: decodeOwner(k.EndOwner.GetOwner()), Connection: k.EndOwner.GetConnection()}, nil
+	case *metav1.Command_PutNode:
+		return PutNode{*decodeNode(k.PutNode)}, nil
+	case *metav1.Command_SetDraining:
+		return SetDraining{Node: k.SetDraining.GetNode(), Draining: k.SetDraining.GetDraining()}, nil
+	case *metav1.Command_RemoveNode:
+		return RemoveNode{Node: k.RemoveNode.GetNode(), Force: k.RemoveNode.GetForce()}, nil
+	case *metav1.Command_MoveQueue:
+		return MoveQueue{ID: k.MoveQueue.GetId(), From: k.MoveQueue.GetFrom(), To: k.MoveQueue.GetTo()}, nil
+	case *metav1.Command_EnsureClusterId:
+		return EnsureClusterID{k.EnsureClusterId.GetId()}, nil
 	default:
 		return nil, fmt.Errorf("%w: unknown command", ErrIncompatible)
 	}

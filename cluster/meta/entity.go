@@ -1,6 +1,10 @@
 package meta
 
-import "strings"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Entities of the replicated state. They are immutable once in the state: a change makes a new value. Arguments are encoded
 // AMQP field tables (without the length prefix), nil for none, kept byte for byte as the client sent them.
@@ -52,12 +56,24 @@ type Exchange struct {
 // TypeStore is the Type of the queues in which exchanges keep messages. Clients do not see them.
 const TypeStore = "exchange-store"
 
-// storePrefix starts the names of those queues. Clients cannot give such names.
-const storePrefix = "amq.delayed."
+// Prefixes of the names of those queues: storePrefix if messages wait there until they are due, historyPrefix if they are kept for
+// queues to come. Clients cannot give such names.
+const (
+	storePrefix   = "amq.delayed."
+	historyPrefix = "amq.history."
+)
 
-// StoreName returns the name of the queue in which an exchange with a Leader keeps messages until they are due. It is made and
-// deleted together with the exchange, and as durable.
-func StoreName(exchange string) string { return storePrefix + exchange }
+// typeRecentHistory is the type of the exchanges that keep messages for queues to come.
+const typeRecentHistory = "x-recent-history"
+
+// StoreName returns the name of the queue in which x keeps messages, if it has a Leader. It is made and deleted together with the
+// exchange, and as durable.
+func (x *Exchange) StoreName() string {
+	if x.Type == typeRecentHistory {
+		return historyPrefix + x.Name
+	}
+	return storePrefix + x.Name
+}
 
 // Queue is a declared queue.
 type Queue struct {
@@ -80,7 +96,16 @@ func (q *Queue) StoreOf() (exchange string, ok bool) {
 	if q.Type != TypeStore {
 		return "", false
 	}
+	if exchange, ok = strings.CutPrefix(q.Name, historyPrefix); ok {
+		return exchange, true
+	}
 	return strings.CutPrefix(q.Name, storePrefix)
+}
+
+// KeepsHistory reports whether q is the store of an exchange that keeps messages for queues to come. Its Arguments are those of
+// the exchange.
+func (q *Queue) KeepsHistory() bool {
+	return q.Type == TypeStore && strings.HasPrefix(q.Name, historyPrefix)
 }
 
 // store returns the queue in which x keeps messages, without an id, nil if it needs none.
@@ -88,7 +113,11 @@ func (x *Exchange) store() *Queue {
 	if x.Leader == "" {
 		return nil
 	}
-	return &Queue{VHost: x.VHost, Name: StoreName(x.Name), Type: TypeStore, Durable: x.Durable, Leader: x.Leader, Owner: x.Owner}
+	q := &Queue{VHost: x.VHost, Name: x.StoreName(), Type: TypeStore, Durable: x.Durable, Leader: x.Leader, Owner: x.Owner}
+	if x.Type == typeRecentHistory {
+		q.Arguments = x.Arguments
+	}
+	return q
 }
 
 // Owner names one run of one node. The zero Owner means none.
@@ -97,11 +126,21 @@ type Owner struct {
 	Incarnation uint64
 }
 
-// NodeRun is what the state knows of a node: its latest run, and whether that is over.
-type NodeRun struct {
-	Name        string
-	Incarnation uint64
-	Ended       bool
+// Node is a node of the cluster: how to reach it, what it can do, and its latest run. A node that was started but never
+// announced by PutNode has only a name and a run.
+type Node struct {
+	Name           string   // the node id: never changes, and is the key
+	DisplayName    string   // what people call it; unique unless empty
+	Address        string   // of its cluster listener, host:port
+	AMQP           []string // addresses of its AMQP listeners
+	Admin          string   // address of its admin listener
+	HTTP           string   // address of its HTTP listener
+	Release        string   // version of the program
+	Protocol       uint32   // greatest version of the protocol between nodes that it speaks
+	CommandVersion uint32   // greatest version of commands that it can apply; 0 if it is not known
+	Draining       bool     // it is to get no new queues and clients
+	Incarnation    uint64   // number of the latest run, from 1; 0: never started
+	Ended          bool     // that run is over
 }
 
 // DestinationKind says what a binding leads to.
@@ -145,3 +184,11 @@ const (
 	HashSHA256   = "rabbit_password_hashing_sha256"
 	HashSHA512   = "rabbit_password_hashing_sha512"
 )
+
+// SameDescription says whether n and o agree in everything that PutNode sets.
+func (n *Node) SameDescription(o *Node) bool {
+	a, b := *n, *o
+	a.Incarnation, a.Ended, a.AMQP = 0, false, nil
+	b.Incarnation, b.Ended, b.AMQP = 0, false, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(n.AMQP, o.AMQP)
+}

@@ -17,14 +17,23 @@ import (
 // commands, or an error if the entry could not be applied.
 type outcome struct {
 	result Result
+	term   uint64 // of the entry
 	err    error
+
+	// retry says that the command was certainly not applied, for a reason that may pass: err tells it.
+	retry bool
+	// elided says that the result lacks its entity, because the answer of the leader was full.
+	elided bool
 }
 
 // fsm applies the log. Raft calls its methods from one goroutine at a time; state may be read by anyone.
 type fsm struct {
-	log     *slog.Logger
-	onApply func(old, new *State, changes []Change)
-	state   atomic.Pointer[State]
+	log       *slog.Logger
+	version   uint32                   // greatest version of commands that is applied
+	onApplied func(index, term uint64) // may be nil
+	onApply   func(old, new *State, changes []Change)
+	state     atomic.Pointer[State]
+	waiters   indexWaiters
 
 	// broken is set once an entry or snapshot cannot be understood. From then on nothing is applied and no snapshot is taken,
 	// so that the log keeps what an upgraded version needs.
@@ -34,6 +43,7 @@ type fsm struct {
 	// Work that a restart would have to repeat, counted since the last snapshot; behind compact is told.
 	commands, bytes int
 	compact         chan struct{} // capacity 1
+	filled          chan struct{} // capacity 1: the directory holds something of a group
 }
 
 // A snapshot is due when the log since the last one has compactCommands commands, or half as many as the state has
@@ -45,7 +55,9 @@ const (
 )
 
 func newFSM(log *slog.Logger, onApply func(old, new *State, changes []Change)) *fsm {
-	f := &fsm{log: log, onApply: onApply, compact: make(chan struct{}, 1)}
+	f := &fsm{
+		log: log, version: CommandVersion, onApply: onApply, compact: make(chan struct{}, 1), filled: make(chan struct{}, 1),
+	}
 	f.state.Store(newState())
 	return f
 }
@@ -61,6 +73,7 @@ func (f *fsm) failure() error {
 func (f *fsm) fail(err error) {
 	f.log.Error("metadata cannot be applied; this node must be upgraded", "err", err)
 	f.broken.Store(&err)
+	f.waiters.wakeAll()
 }
 
 // Apply implements raft.FSM.
@@ -80,14 +93,15 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 			responses[i] = err
 			continue
 		}
-		commands, err := decodeBatch(l.Data)
+		commands, version, err := decodeBatch(l.Data, f.version)
 		if err != nil {
 			err = fmt.Errorf("log entry %d: %w", l.Index, err)
 			f.fail(err)
 			responses[i] = err
 			continue
 		}
-		responses[i] = applyAll(t, l.Index, commands)
+		t.version, t.term = max(t.version, version), l.Term
+		responses[i] = applyAll(t, l, commands)
 		index = l.Index
 		f.commands += len(commands)
 		f.bytes += len(l.Data)
@@ -98,12 +112,12 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	return responses
 }
 
-func applyAll(t *txn, index uint64, commands []Command) []outcome {
+func applyAll(t *txn, l *raft.Log, commands []Command) []outcome {
 	outcomes := make([]outcome, len(commands))
 	for i, c := range commands {
 		o := &outcomes[i]
 		o.result, o.err = c.apply(t)
-		o.result.Index = index
+		o.result.Index, o.term = l.Index, l.Term
 	}
 	return outcomes
 }
@@ -114,37 +128,45 @@ func (f *fsm) publish(old, new *State, changes []Change) {
 		f.onApply(old, new, changes)
 	}
 	f.state.Store(new)
+	if f.onApplied != nil {
+		f.onApplied(new.index, new.term)
+	}
+	f.waiters.wake(new.index)
+	signal(f.filled)
 	entities := new.NumQueues() + new.NumExchanges() + new.NumBindings()
 	if f.commands >= max(compactCommands, entities/2) || f.bytes >= compactBytes {
-		select {
-		case f.compact <- struct{}{}:
-		default: // asked for already
-		}
+		signal(f.compact)
 	}
 }
 
-// decodeBatch returns the commands of a log entry. Everything that this version does not know is ErrIncompatible.
-func decodeBatch(data []byte) ([]Command, error) {
+// signal fills a channel of capacity 1; one that is full says so already.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// decodeBatch returns the commands of a log entry, and its version. What is beyond version or not known is ErrIncompatible.
+func decodeBatch(data []byte, version uint32) ([]Command, uint32, error) {
 	data, err := unseal(data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var b metav1.Batch
 	if err := proto.Unmarshal(data, &b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)
+		return nil, 0, fmt.Errorf("%w: %w", ErrIncompatible, err)
 	}
-	if b.GetVersion() != batchVersion {
-		return nil, fmt.Errorf("%w: log entry of version %d, this is version %d", ErrIncompatible, b.GetVersion(), batchVersion)
+	if v := b.GetVersion(); v == 0 || v > version {
+		return nil, 0, fmt.Errorf("%w: log entry of version %d, this is version %d", ErrIncompatible, v, version)
 	}
 	commands := make([]Command, len(b.GetCommands()))
 	for i, m := range b.GetCommands() {
-		c, err := decodeCommand(m)
-		if err != nil {
-			return nil, err
+		if commands[i], err = decodeCommand(m); err != nil {
+			return nil, 0, err
 		}
-		commands[i] = c
 	}
-	return commands, nil
+	return commands, b.GetVersion(), nil
 }
 
 // Snapshot implements raft.FSM. It costs nothing: a State never changes.
@@ -159,7 +181,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 // Restore implements raft.FSM.
 func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
-	s, err := readSnapshot(r)
+	s, err := readSnapshot(r, f.version)
 	f.restoreErr = err
 	if err != nil {
 		if errors.Is(err, ErrIncompatible) {

@@ -22,7 +22,7 @@ func logEntry(t interface{ Fatal(...any) }, index uint64, commands ...Command) *
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch[i] = &proposal{data: data}
+		batch[i] = &proposal{data: data, version: versionOf(c)}
 	}
 	return &raft.Log{Index: index, Type: raft.LogCommand, Data: appendBatch(nil, batch)}
 }
@@ -123,9 +123,9 @@ func TestRefusals(t *testing.T) {
 		{Bind{Binding{VHost: "nowhere"}}, ErrNoVHost, "nowhere"},
 		{DeclareExchange{Exchange{VHost: "nowhere", Name: "x"}}, ErrNoVHost, "nowhere"},
 		{DeclareQueue{Queue{VHost: "nowhere", Name: "q"}}, ErrNoVHost, "nowhere"},
-		{DeclareQueue{Queue{VHost: "/", Name: "e", Owner: Owner{"n1", 2}}}, ErrStaleOwner, "n1"},
-		{DeclareQueue{Queue{VHost: "/", Name: "e", Owner: Owner{"n2", 1}}}, ErrStaleOwner, "n2"},
-		{DeclareExchange{Exchange{VHost: "/", Name: "e", Owner: Owner{"n2", 1}}}, ErrStaleOwner, "n2"},
+		{DeclareQueue{Queue{VHost: "/", Name: "e", Owner: Owner{"n1", 2}}}, ErrOwnerEnded, "n1"},
+		{DeclareQueue{Queue{VHost: "/", Name: "e", Owner: Owner{"n2", 1}}}, ErrOwnerEnded, "n2"},
+		{DeclareExchange{Exchange{VHost: "/", Name: "e", Owner: Owner{"n2", 1}}}, ErrOwnerEnded, "n2"},
 		{DeleteExchange{VHost: "/", Name: "gone"}, ErrNoExchange, "gone"},
 		{DeleteExchange{VHost: "/", Name: "x", IfUnused: true}, ErrExchangeInUse, "x"},
 		{DeleteQueue{VHost: "/", Name: "q", ID: id + 1}, ErrNoQueue, "q"},
@@ -302,7 +302,7 @@ func TestOwners(t *testing.T) {
 	run2 := Owner{"n1", 2}
 	m.ok(own("e", run2, 9), EndOwner{Owner: run2}, EndOwner{Owner: run2}, EndOwner{Owner: Owner{"never", 1}})
 	check("durable", "other")
-	if _, err := m.do(own("late", run2, 9)); !errors.Is(err, ErrStaleOwner) {
+	if _, err := m.do(own("late", run2, 9)); !errors.Is(err, ErrOwnerEnded) {
 		t.Errorf("declare for an ended run: %v", err)
 	}
 }
@@ -327,7 +327,7 @@ func TestDeleteVHostAndUser(t *testing.T) {
 		t.Errorf("%d permissions of a deleted user", n)
 	}
 	m.ok(PutUser{User{Name: "u"}}, SetPermission{Permission{User: "u", VHost: "v"}}, DeleteVHost{"v"}, DeleteUser{"u"})
-	restored, err := readSnapshot(bytes.NewReader(before))
+	restored, err := readSnapshot(bytes.NewReader(before), CommandVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,11 +342,11 @@ func TestDeleteVHostAndUser(t *testing.T) {
 
 func TestIncompatibleEntryStopsApplying(t *testing.T) {
 	t.Parallel()
-	newer, err := proto.Marshal(&metav1.Batch{Version: batchVersion + 1})
+	newer, err := proto.Marshal(&metav1.Batch{Version: CommandVersion + 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	unknown, err := proto.Marshal(&metav1.Batch{Version: batchVersion, Commands: []*metav1.Command{{}}})
+	unknown, err := proto.Marshal(&metav1.Batch{Version: 1, Commands: []*metav1.Command{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

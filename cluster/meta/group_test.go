@@ -74,6 +74,19 @@ func closeGroup(t testing.TB, g *Group) {
 	}
 }
 
+// eventually waits until ok.
+func eventually(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
 func propose(t testing.TB, g *Group, c Command) Result {
 	t.Helper()
 	r, err := g.Propose(context.Background(), c)
@@ -321,12 +334,23 @@ func TestProposeErrors(t *testing.T) {
 		}
 	}
 	g := open(t, o)
-	done := make(chan error, 1)
-	go func() {
-		_, err := g.Propose(context.Background(), queue("slow"))
-		done <- err
-	}()
-	<-blocked
+	done := make(chan error, maxInFlight)
+	// As many entries as may be under way at once, so that the next proposal waits for its turn.
+	for i := range maxInFlight {
+		before := g.raft.LastIndex()
+		go func() {
+			name := fmt.Sprint("slow", i)
+			if i == 0 {
+				name = "slow"
+			}
+			_, err := g.Propose(context.Background(), queue(name))
+			done <- err
+		}()
+		if i == 0 {
+			<-blocked
+		}
+		eventually(t, "the entry is in the log", func() bool { return g.raft.LastIndex() > before })
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if _, err := g.Propose(ctx, queue("late")); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
@@ -339,8 +363,10 @@ func TestProposeErrors(t *testing.T) {
 		t.Error("visible before the listener was done")
 	}
 	close(release)
-	if err := <-done; err != nil {
-		t.Errorf("slow: %v", err)
+	for range maxInFlight {
+		if err := <-done; err != nil {
+			t.Errorf("slow: %v", err)
+		}
 	}
 	huge := DeclareQueue{Queue{VHost: "/", Name: "huge", Arguments: make([]byte, MaxCommandLen)}}
 	if _, err := g.Propose(context.Background(), huge); !errors.Is(err, ErrTooLarge) {

@@ -48,21 +48,28 @@ func markUsed(dir string) error {
 	return syncDirs(dir)
 }
 
-// checkFile looks whether the database at path can be read from end to end. There may be none yet.
-func checkFile(path string) (err error) {
+// indexRun is a run of log entries without a gap.
+type indexRun struct{ first, last uint64 }
+
+// logBucket is where the database keeps the log, by index in big endian.
+const logBucket = "logs"
+
+// checkFile looks whether the database at path can be read from end to end, and returns what indexes its log has. There may be
+// none yet.
+func checkFile(path string) (runs []indexRun, err error) {
 	_, used := os.Stat(filepath.Join(filepath.Dir(path), usedMark))
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && used == nil:
-		return damaged(path, "is missing")
+		return nil, damaged(path, "is missing")
 	case errors.Is(err, os.ErrNotExist):
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
 	case info.Size() == 0 && used == nil:
-		return damaged(path, "is empty")
+		return nil, damaged(path, "is empty")
 	case info.Size() == 0:
-		return nil
+		return nil, nil
 	}
 	// A page beyond the end of the file is a fault, and a page that is none a panic; both are caught here.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -73,61 +80,101 @@ func checkFile(path string) (err error) {
 	}()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
 	if err != nil {
-		return err // openLog says what that means
+		return nil, err // openLog says what that means
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bbolt.Tx) error {
+	err = db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > info.Size() {
 			return damaged(path, fmt.Sprintf("has %d bytes of %d", info.Size(), tx.Size()))
 		}
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 			sum := uint32(0)
 			return b.ForEach(func(k, v []byte) error {
+				if string(name) == logBucket && len(k) == 8 {
+					runs = appendRun(runs, binary.BigEndian.Uint64(k))
+				}
 				sum = crc32.Update(crc32.Update(sum, castagnoli, k), castagnoli, v)
 				return nil
 			})
 		})
 	})
+	return runs, err
 }
 
-// checkEntries verifies the checksums of all commands in the log, and that there are some if there must be.
-func checkEntries(dir, path string, db *raftboltdb.BoltStore, snapshots raft.SnapshotStore) error {
-	first, err := db.FirstIndex()
-	if err != nil {
-		return err
+// appendRun adds the next greater index.
+func appendRun(runs []indexRun, index uint64) []indexRun {
+	if n := len(runs); n > 0 && runs[n-1].last+1 == index {
+		runs[n-1].last = index
+		return runs
 	}
+	return append(runs, indexRun{index, index})
+}
+
+// checkEntries verifies the checksums of all commands in the log, and that there are some if there must be. runs are what
+// checkFile found.
+func checkEntries(dir, path string, db *raftboltdb.BoltStore, snapshots raft.SnapshotStore, runs []indexRun) error {
 	last, err := db.LastIndex()
 	if err != nil {
 		return err
 	}
+	list, err := snapshots.List()
+	if err != nil {
+		return err
+	}
 	if last == 0 {
-		list, err := snapshots.List()
-		if err != nil {
-			return err
-		}
 		if _, used := os.Stat(filepath.Join(dir, usedMark)); used == nil && len(list) == 0 {
 			return damaged(path, "holds nothing")
 		}
 		return nil
 	}
-	for i := first; i <= last; i++ {
-		var l raft.Log
-		if err := db.GetLog(i, &l); err != nil {
-			return damaged(path, fmt.Sprintf("entry %d: %v", i, err))
+	for n, r := range runs {
+		// A member that was far behind got a snapshot, and the entries after it: those in between it never had.
+		if n > 0 && (len(list) == 0 || r.first-1 > list[0].Index) {
+			return damaged(path, fmt.Sprintf("entry %d is missing", r.first-1))
 		}
-		if l.Index != i {
-			return damaged(path, fmt.Sprintf("entry %d says it is %d", i, l.Index))
+		for i := r.first; i <= r.last; i++ {
+			if err := checkEntry(path, db, i); err != nil {
+				return err
+			}
 		}
-		if l.Type != raft.LogCommand {
-			continue
-		}
-		if _, err := unseal(l.Data); err != nil {
-			return damaged(path, fmt.Sprintf("entry %d has a wrong checksum", i))
-		}
+	}
+	return nil
+}
+
+func checkEntry(path string, db *raftboltdb.BoltStore, i uint64) error {
+	var l raft.Log
+	if err := db.GetLog(i, &l); err != nil {
+		return damaged(path, fmt.Sprintf("entry %d: %v", i, err))
+	}
+	if l.Index != i {
+		return damaged(path, fmt.Sprintf("entry %d says it is %d", i, l.Index))
+	}
+	if l.Type != raft.LogCommand {
+		return nil
+	}
+	if _, err := unseal(l.Data); err != nil {
+		return damaged(path, fmt.Sprintf("entry %d has a wrong checksum", i))
 	}
 	return nil
 }
 
 func damaged(path, how string) error {
 	return fmt.Errorf("%w: %s %s; restore the data directory from a backup, or move it away to start an empty node", ErrDamaged, path, how)
+}
+
+// Empty says whether dir has no metadata yet: that of a node that never was in a group, or was not let into one. Errors are those of
+// Open.
+func Empty(dir string) (bool, error) {
+	runs, err := checkFile(logPath(dir))
+	if err != nil {
+		return false, logError(logPath(dir), err)
+	}
+	if len(runs) > 0 {
+		return false, nil
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	return len(entries) == 0, nil
 }

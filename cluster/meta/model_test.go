@@ -26,7 +26,7 @@ type model struct {
 	bindings  map[string]Binding
 	policies  map[string]Policy
 	params    map[string]Parameter
-	nodes     map[string]NodeRun
+	nodes     map[string]Node
 	lastQueue uint64
 }
 
@@ -34,7 +34,7 @@ func newModel() *model {
 	return &model{
 		vhosts: map[string]VHost{}, users: map[string]User{}, perms: map[string]Permission{}, topics: map[string]TopicPermission{},
 		exchanges: map[string]Exchange{}, queues: map[string]Queue{}, bindings: map[string]Binding{}, policies: map[string]Policy{},
-		params: map[string]Parameter{}, nodes: map[string]NodeRun{},
+		params: map[string]Parameter{}, nodes: map[string]Node{},
 	}
 }
 
@@ -85,8 +85,8 @@ func (m *model) unbind(k string) {
 }
 
 func (m *model) running(o Owner) error {
-	if run, ok := m.nodes[o.Node]; o != (Owner{}) && (!ok || run.Incarnation != o.Incarnation || run.Ended) {
-		return ErrStaleOwner
+	if run, ok := m.nodes[o.Node]; o != (Owner{}) && (!ok || o.Incarnation == 0 || run.Incarnation != o.Incarnation || run.Ended) {
+		return ErrOwnerEnded
 	}
 	return nil
 }
@@ -251,7 +251,9 @@ func (m *model) apply(c Command) (created bool, err error) {
 		delete(m.params, id(c.VHost, c.Component, c.Name))
 	case StartNode:
 		m.end(func(o Owner, _ uint64) bool { return o.Node == c.Node })
-		m.nodes[c.Node] = NodeRun{Name: c.Node, Incarnation: m.nodes[c.Node].Incarnation + 1}
+		n := m.nodes[c.Node]
+		n.Name, n.Incarnation, n.Ended = c.Node, n.Incarnation+1, false
+		m.nodes[c.Node] = n
 	case EndOwner:
 		m.end(func(o Owner, connection uint64) bool {
 			return o == c.Owner && (c.Connection == 0 || c.Connection == connection)
@@ -260,8 +262,66 @@ func (m *model) apply(c Command) (created bool, err error) {
 			run.Ended = true
 			m.nodes[c.Owner.Node] = run
 		}
+	default:
+		return m.applyNode(c)
 	}
 	return created, err
+}
+
+// applyNode does the same for the commands about nodes.
+func (m *model) applyNode(c Command) (created bool, err error) {
+	switch c := c.(type) {
+	case PutNode:
+		for _, n := range m.nodes {
+			if c.Node.DisplayName != "" && n.DisplayName == c.Node.DisplayName && n.Name != c.Node.Name {
+				return false, ErrNodeNameTaken
+			}
+		}
+		c.Node.Incarnation, c.Node.Ended = m.nodes[c.Node.Name].Incarnation, m.nodes[c.Node.Name].Ended
+		created = set(m.nodes, c.Node.Name, c.Node)
+	case SetDraining:
+		if err := missing(m.nodes, c.Node, ErrNoNode); err != nil {
+			return false, err
+		}
+		n := m.nodes[c.Node]
+		n.Draining = c.Draining
+		m.nodes[c.Node] = n
+	case RemoveNode:
+		if err := missing(m.nodes, c.Node, ErrNoNode); err != nil {
+			return false, err
+		}
+		for _, q := range m.queues {
+			if q.Leader == c.Node && q.Durable && q.Owner.Node != c.Node && !c.Force {
+				return false, ErrNodeInUse
+			}
+		}
+		maps.DeleteFunc(m.queues, func(_ string, q Queue) bool { return q.Leader == c.Node })
+		m.end(func(o Owner, _ uint64) bool { return o.Node == c.Node })
+		delete(m.nodes, c.Node)
+	case MoveQueue:
+		for k, q := range m.queues {
+			if q.ID != c.ID {
+				continue
+			}
+			if q.Leader != c.From {
+				return false, ErrQueueMoved
+			}
+			if err := missing(m.nodes, c.To, ErrNoNode); err != nil || c.From == c.To {
+				return false, err
+			}
+			q.Leader = c.To
+			if q.Owner.Node == c.From && q.Connection == 0 {
+				q.Owner = Owner{c.To, m.nodes[c.To].Incarnation}
+				if err := m.running(q.Owner); err != nil {
+					return false, err
+				}
+			}
+			m.queues[k] = q
+			return false, nil
+		}
+		return false, ErrNoQueue
+	}
+	return created, nil
 }
 
 // list writes down everything, sorted.
@@ -323,8 +383,10 @@ func listState(s *State) string {
 // checkIndexes compares the indexes with the maps that they index.
 func checkIndexes(t *rapid.T, s *State) {
 	byID, to, owned := 0, 0, 0
+	led := map[string]int{}
 	for q := range s.Queues() {
 		byID++
+		led[q.Leader]++
 		if s.QueueByID(q.ID) != q || s.Queue(q.VHost, q.Name) != q {
 			t.Fatalf("queue %+v is not found", q)
 		}
@@ -343,6 +405,14 @@ func checkIndexes(t *rapid.T, s *State) {
 		if x.Owner != (Owner{}) {
 			owned++
 		}
+	}
+	for node, n := range led {
+		if s.QueuesLedBy(node) != n {
+			t.Fatalf("%s leads %d queues, counted are %d", node, n, s.QueuesLedBy(node))
+		}
+	}
+	if s.led.Len() != len(led) {
+		t.Fatalf("%d nodes lead queues, counted are %d", len(led), s.led.Len())
 	}
 	n := s.NumBindings()
 	if byID != s.queuesByID.Len() || to != n || from != n || s.bindingsTo.Len() != n || owned != s.owned.Len() {
@@ -379,7 +449,8 @@ func genCommand(t *rapid.T, lastQueue uint64) Command {
 		return b
 	}
 	connection := func() uint64 { return rapid.Uint64Range(0, 2).Draw(t, "connection") }
-	switch rapid.IntRange(0, 27).Draw(t, "kind") {
+	node := func() string { return pick("node", "n1", "n2") }
+	switch rapid.IntRange(0, 33).Draw(t, "kind") {
 	case 0:
 		return PutVHost{VHost{Name: vhost(), Protected: rapid.IntRange(0, 3).Draw(t, "protected") == 0}}
 	case 1:
@@ -401,7 +472,7 @@ func genCommand(t *rapid.T, lastQueue uint64) Command {
 	case 12:
 		return DeleteExchange{vhost(), x(), rapid.Bool().Draw(t, "if-unused")}
 	case 13, 14, 15:
-		d := Queue{VHost: vhost(), Name: q(), Owner: maybeOwner()}
+		d := Queue{VHost: vhost(), Name: q(), Owner: maybeOwner(), Leader: node(), Durable: rapid.Bool().Draw(t, "durable")}
 		if d.Owner != (Owner{}) {
 			d.Connection = connection()
 		}
@@ -420,8 +491,16 @@ func genCommand(t *rapid.T, lastQueue uint64) Command {
 		return PutParameter{Parameter{VHost: pick("vhost", "", "/", "v"), Component: "c", Name: "n", Value: []byte(pick("value", "1", "2"))}}
 	case 25:
 		return DeleteParameter{pick("vhost", "", "/", "v"), "c", "n"}
-	case 26:
-		return StartNode{pick("node", "n1", "n2")}
+	case 26, 27:
+		return StartNode{node()}
+	case 28:
+		return PutNode{Node{Name: node(), DisplayName: pick("display name", "", "a", "b"), Draining: rapid.Bool().Draw(t, "draining")}}
+	case 29:
+		return SetDraining{node(), rapid.Bool().Draw(t, "draining")}
+	case 30:
+		return RemoveNode{node(), rapid.Bool().Draw(t, "force")}
+	case 31, 32:
+		return MoveQueue{rapid.Uint64Range(1, max(1, lastQueue)).Draw(t, "id"), node(), node()}
 	default:
 		return EndOwner{owner(), connection()}
 	}
@@ -530,7 +609,7 @@ func identity(e Entity) string {
 		return id("policy", e.VHost, e.Operator, e.Name)
 	case *Parameter:
 		return id("parameter", e.VHost, e.Component, e.Name)
-	case *NodeRun:
+	case *Node:
 		return id("node", e.Name)
 	default:
 		panic(fmt.Sprintf("%T", e))

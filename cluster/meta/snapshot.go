@@ -14,9 +14,6 @@ import (
 	metav1 "github.com/brokerd/brokerd/proto/meta/v1"
 )
 
-// snapshotVersion is the version of the snapshots that this code writes, and the greatest that it can read.
-const snapshotVersion = 1
-
 // errTruncated reports a snapshot that does not end as it should.
 var errTruncated = errors.New("metadata snapshot is damaged")
 
@@ -63,7 +60,7 @@ func writeAll[T any](w *snapshotWriter, all iter.Seq[T], record func(T) *metav1.
 func writeSnapshot(to io.Writer, s *State) error {
 	w := &snapshotWriter{w: bufio.NewWriterSize(to, 256<<10)}
 	w.record(&metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Header{Header: &metav1.SnapshotHeader{
-		Version: snapshotVersion, Index: s.index, LastQueueId: s.lastQueue, Initialized: s.initialized,
+		Version: s.version, Index: s.index, LastQueueId: s.lastQueue, Initialized: s.initialized, ClusterId: s.clusterID,
 	}}})
 	writeAll(w, s.VHosts(), func(e *VHost) *metav1.SnapshotRecord {
 		return &metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Vhost{Vhost: e.encode()}}
@@ -92,7 +89,7 @@ func writeSnapshot(to io.Writer, s *State) error {
 	writeAll(w, s.Parameters(), func(e *Parameter) *metav1.SnapshotRecord {
 		return &metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Parameter{Parameter: e.encode()}}
 	})
-	writeAll(w, s.Nodes(), func(e *NodeRun) *metav1.SnapshotRecord {
+	writeAll(w, s.Nodes(), func(e *Node) *metav1.SnapshotRecord {
 		return &metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Node{Node: e.encode()}}
 	})
 	w.record(&metav1.SnapshotRecord{Kind: &metav1.SnapshotRecord_Trailer{
@@ -105,7 +102,8 @@ func writeSnapshot(to io.Writer, s *State) error {
 }
 
 // readSnapshot builds a State, indexes included, from what writeSnapshot wrote.
-func readSnapshot(from io.Reader) (*State, error) {
+// The snapshot of a state that took commands of a greater version than version is ErrIncompatible.
+func readSnapshot(from io.Reader, version uint32) (*State, error) {
 	r := bufio.NewReaderSize(from, 256<<10)
 	opts := protodelim.UnmarshalOptions{MaxSize: 2 * MaxCommandLen}
 	next := func() (*metav1.SnapshotRecord, error) {
@@ -120,10 +118,11 @@ func readSnapshot(from io.Reader) (*State, error) {
 		return nil, err
 	}
 	header := m.GetHeader()
-	if header.GetVersion() != snapshotVersion {
-		return nil, fmt.Errorf("%w: snapshot of version %d, this is version %d", ErrIncompatible, header.GetVersion(), snapshotVersion)
+	if v := header.GetVersion(); v == 0 || v > version {
+		return nil, fmt.Errorf("%w: snapshot of version %d, this is version %d", ErrIncompatible, v, version)
 	}
 	t := newTxn(newState())
+	t.version, t.clusterID = header.GetVersion(), header.GetClusterId()
 	t.lastQueue, t.initialized = header.GetLastQueueId(), header.GetInitialized()
 	for n := uint64(0); ; n++ {
 		if m, err = next(); err != nil {

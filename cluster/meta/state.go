@@ -11,7 +11,10 @@ import (
 type State struct {
 	index       uint64 // of the last entry with commands
 	lastQueue   uint64 // greatest queue id ever assigned
+	term        uint64 // of the entry at index; 0 if the state comes from a snapshot
+	version     uint32 // greatest version of a command that led here; a member of a lower one could not have followed
 	initialized bool   // Initialize was applied
+	clusterID   string // "" if nobody gave the cluster one
 
 	vhosts           *iradix.Tree[*VHost]           // name
 	users            *iradix.Tree[*User]            // name
@@ -25,11 +28,13 @@ type State struct {
 	owned            *iradix.Tree[Entity]           // queues and exchanges with an Owner, see ownedKey
 	policies         *iradix.Tree[*Policy]          // vhost, kind, name
 	parameters       *iradix.Tree[*Parameter]       // vhost, component, name
-	nodes            *iradix.Tree[*NodeRun]         // name
+	nodes            *iradix.Tree[*Node]            // name
+	led              *iradix.Tree[int]              // name of a node: number of queues that it leads, never 0
 }
 
 func newState() *State {
 	return &State{
+		version:          1,
 		vhosts:           iradix.New[*VHost](),
 		users:            iradix.New[*User](),
 		permissions:      iradix.New[*Permission](),
@@ -42,7 +47,8 @@ func newState() *State {
 		owned:            iradix.New[Entity](),
 		policies:         iradix.New[*Policy](),
 		parameters:       iradix.New[*Parameter](),
-		nodes:            iradix.New[*NodeRun](),
+		nodes:            iradix.New[*Node](),
+		led:              iradix.New[int](),
 	}
 }
 
@@ -52,6 +58,9 @@ func (s *State) Index() uint64 { return s.index }
 
 // Initialized says whether the state ever got its first vhost and user.
 func (s *State) Initialized() bool { return s.initialized }
+
+// ClusterID returns the id that the cluster got when it was made, empty if it has none yet.
+func (s *State) ClusterID() string { return s.clusterID }
 
 func get[T any](t *iradix.Tree[T], parts ...string) T {
 	var buf [keySpace]byte
@@ -208,11 +217,17 @@ func (s *State) ParametersIn(vhost string) iter.Seq[*Parameter] {
 	return walk(s.parameters, key(vhost))
 }
 
-// Node returns what is known of a node's runs, nil if it was never started.
-func (s *State) Node(name string) *NodeRun { return get(s.nodes, name) }
+// Node returns a node by its id, nil if it was never announced or started, or was removed.
+func (s *State) Node(name string) *Node { return get(s.nodes, name) }
 
-// Nodes yields all nodes that were ever started.
-func (s *State) Nodes() iter.Seq[*NodeRun] { return walk(s.nodes, nil) }
+// Nodes yields all nodes by their ids.
+func (s *State) Nodes() iter.Seq[*Node] { return walk(s.nodes, nil) }
+
+// QueuesLedBy returns the number of queues that a node leads, with the stores of exchanges. It costs one look-up.
+func (s *State) QueuesLedBy(node string) int { return get(s.led, node) }
+
+// OwnedBy yields what goes with any run of a node, as Owned does.
+func (s *State) OwnedBy(node string) iter.Seq[Entity] { return walk(s.owned, key(node)) }
 
 // Owned yields the queues and exchanges that go with an owner: exclusive and transient queues, then transient exchanges.
 func (s *State) Owned(o Owner) iter.Seq[Entity] {

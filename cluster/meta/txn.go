@@ -10,7 +10,10 @@ import (
 // While a map of a txn is iterated it must not be changed: collect, then change.
 type txn struct {
 	lastQueue   uint64
+	term        uint64 // of the last entry
+	version     uint32 // greatest of all commands so far
 	initialized bool
+	clusterID   string
 
 	vhosts           *iradix.Txn[*VHost]
 	users            *iradix.Txn[*User]
@@ -24,7 +27,8 @@ type txn struct {
 	owned            *iradix.Txn[Entity]
 	policies         *iradix.Txn[*Policy]
 	parameters       *iradix.Txn[*Parameter]
-	nodes            *iradix.Txn[*NodeRun]
+	nodes            *iradix.Txn[*Node]
+	led              *iradix.Txn[int]
 
 	changes []Change
 }
@@ -32,6 +36,9 @@ type txn struct {
 func newTxn(s *State) *txn {
 	return &txn{
 		lastQueue:        s.lastQueue,
+		term:             s.term,
+		version:          s.version,
+		clusterID:        s.clusterID,
 		initialized:      s.initialized,
 		vhosts:           s.vhosts.Txn(),
 		users:            s.users.Txn(),
@@ -46,6 +53,7 @@ func newTxn(s *State) *txn {
 		policies:         s.policies.Txn(),
 		parameters:       s.parameters.Txn(),
 		nodes:            s.nodes.Txn(),
+		led:              s.led.Txn(),
 	}
 }
 
@@ -54,6 +62,9 @@ func (t *txn) commit(index uint64) *State {
 	return &State{
 		index:            index,
 		lastQueue:        t.lastQueue,
+		term:             t.term,
+		version:          t.version,
+		clusterID:        t.clusterID,
 		initialized:      t.initialized,
 		vhosts:           t.vhosts.CommitOnly(),
 		users:            t.users.CommitOnly(),
@@ -68,6 +79,7 @@ func (t *txn) commit(index uint64) *State {
 		policies:         t.policies.CommitOnly(),
 		parameters:       t.parameters.CommitOnly(),
 		nodes:            t.nodes.CommitOnly(),
+		led:              t.led.CommitOnly(),
 	}
 }
 
@@ -116,11 +128,12 @@ func remove[T Entity](t *txn, m *iradix.Txn[T], k []byte) bool {
 	return ok
 }
 
-// putQueue and putExchange store one that is not there yet, with its indexes.
+// putQueue and putExchange store one, with its indexes; replaceQueue and replaceExchange are for those that are there already.
 
 func (t *txn) putQueue(q *Queue) {
 	put(t, t.queues, key(q.VHost, q.Name), q)
 	t.queuesByID.Insert(idKey(nil, q.ID), q)
+	t.countLed(q.Leader, 1)
 	if q.Owner != (Owner{}) {
 		t.owned.Insert(q.ownedKey(), q)
 	}
@@ -133,11 +146,39 @@ func (t *txn) putExchange(x *Exchange) {
 	}
 }
 
+// replaceQueue and replaceExchange put next in the place of old, which has the same name and id.
+
+func (t *txn) replaceQueue(old, next *Queue) {
+	if old.Owner != (Owner{}) {
+		t.owned.Delete(old.ownedKey())
+	}
+	t.countLed(old.Leader, -1)
+	t.putQueue(next)
+}
+
+func (t *txn) replaceExchange(old, next *Exchange) {
+	if old.Owner != (Owner{}) {
+		t.owned.Delete(old.ownedKey())
+	}
+	t.putExchange(next)
+}
+
+func (t *txn) countLed(node string, n int) {
+	k := key(node)
+	old, _ := t.led.Get(k)
+	if n += old; n == 0 {
+		t.led.Delete(k)
+	} else {
+		t.led.Insert(k, n)
+	}
+}
+
 // takeQueue and takeExchange remove one entity and its indexes, without cascades.
 
 func (t *txn) takeQueue(q *Queue) {
 	remove(t, t.queues, key(q.VHost, q.Name))
 	t.queuesByID.Delete(idKey(nil, q.ID))
+	t.countLed(q.Leader, -1)
 	if q.Owner != (Owner{}) {
 		t.owned.Delete(q.ownedKey())
 	}
@@ -191,7 +232,7 @@ func (t *txn) drop(victims ...Entity) {
 				t.takeBinding(b)
 			}
 			t.takeExchange(e)
-			if q, ok := find(t.queues, e.VHost, StoreName(e.Name)); ok && e.Leader != "" {
+			if q, ok := find(t.queues, e.VHost, e.StoreName()); ok && e.Leader != "" {
 				victims = append(victims, q)
 			}
 		}

@@ -292,7 +292,8 @@ func (b *Builder) putStore(v *VHost, exchange string, def *meta.Queue, h queue.H
 		return nil
 	}
 	x := b.exchange(b.vhost(def.VHost), exchange)
-	x.store = &Queue{Def: def, Handle: h, local: def.Leader == b.Node, store: true, id: b.newID()}
+	past := def.KeepsHistory()
+	x.store = &Queue{Def: def, Handle: h, local: def.Leader == b.Node, store: !past, past: past, id: b.newID()}
 	return nil
 }
 

@@ -17,7 +17,8 @@ func (v *VHost) Route(buf []*Queue, x *Exchange, key []byte, extra [][]byte, hea
 // RouteMessage appends to buf the queues of a message that is published to x, each once. x must come from v. Nothing of m is
 // kept.
 //
-// A message with a delay ends in the store of an x-delayed-message exchange, see Queue.Delays.
+// A message with a delay ends in the store of an x-delayed-message exchange, see Queue.Delays. The history of an x-recent-history
+// exchange is among the queues, but no match, see Queue.History.
 //
 // A binding to an exchange leads on from there, with the same message. An exchange without a single match (bindings to exchanges
 // count) leads to its alternate exchange, if that exists. No exchange is visited twice, so cycles end.
@@ -106,6 +107,9 @@ func (r *router) route(v *VHost, buf []*Queue, first *Exchange) (queues []*Queue
 		if len(r.matches) == 0 && x.hasAlternate {
 			r.enter(v.Exchange(x.alternate))
 		}
+		if x.History() != nil && exchange.InHistory(r.message.Headers) {
+			buf = append(buf, x.store)
+		}
 		if i > 0 || x.typ.Repeats || len(r.message.Extra) > 0 {
 			buf = r.compact(buf, base, start)
 		}
@@ -117,7 +121,7 @@ func (r *router) route(v *VHost, buf []*Queue, first *Exchange) (queues []*Queue
 // match sets matches to the destinations of x.
 func (r *router) match(v *VHost, x *Exchange) {
 	r.matches = r.matches[:0]
-	if x.store != nil && exchange.Delay(r.message.Headers) > 0 {
+	if x.store != nil && x.store.Delays() && exchange.Delay(r.message.Headers) > 0 {
 		r.matches = append(r.matches, x.store)
 		return
 	}

@@ -337,6 +337,7 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 		f.queue(name)
 		f.bind("direct", "k", name)
 		f.bind("fanout", "k", name)
+		f.bind(exchange.RecentHistory, "k", name)
 		f.bind("topic", "#", name)
 		f.bind("topic", "k.#", name)
 		f.bind("headers", "", name, match)

@@ -81,7 +81,8 @@ type Queue struct {
 
 	id    uint64 // as a destination
 	local bool
-	store bool
+	store bool // of an x-delayed-message exchange
+	past  bool // the history of an x-recent-history exchange
 	in    *binding
 }
 
@@ -98,6 +99,10 @@ func (q *Queue) Local() bool { return q.local }
 // kept back, and its properties as they were published.
 func (q *Queue) Delays() bool { return q.store }
 
+// History reports whether q is the history of an x-recent-history exchange: a message for it must have no deadline, and is not
+// routed if nothing else takes it.
+func (q *Queue) History() bool { return q.past }
+
 // Exchange is an exchange with its bindings. It is immutable; a change makes a new one.
 type Exchange struct {
 	Def *meta.Exchange
@@ -109,7 +114,7 @@ type Exchange struct {
 	alternate    string
 	hasAlternate bool
 	policy       alternative
-	store        *Queue // keeps back messages with a delay; nil: the exchange delays none
+	store        *Queue // keeps back messages with a delay, or the latest ones for queues to come; nil: nothing is kept
 	guard        *dedup.Guard
 	cache        *cache // of a topic exchange, nil for others; made new with every change
 	fresh        bool   // see VHost.fresh
@@ -126,6 +131,14 @@ func (x *Exchange) Bindings() int { return x.table.Len() }
 
 // Guard returns what keeps repetitions from passing x, nil if they may.
 func (x *Exchange) Guard() *dedup.Guard { return x.guard }
+
+// History returns the queue with the latest messages of an x-recent-history exchange, nil for other exchanges.
+func (x *Exchange) History() *Queue {
+	if x.store != nil && x.store.past {
+		return x.store
+	}
+	return nil
+}
 
 // Internal reports whether clients may not publish to x.
 func (x *Exchange) Internal() bool { return x.Def != nil && x.Def.Internal }

@@ -68,7 +68,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(perfCommand())
+	root.AddCommand(perfCommand(), certsCommand())
 	return root
 }
 

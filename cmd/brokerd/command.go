@@ -28,7 +28,7 @@ func rootCommand() *cobra.Command {
 	}
 	config.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(configCommand(), versionCommand())
+	root.AddCommand(configCommand(), devCommand(), versionCommand())
 	return root
 }
 

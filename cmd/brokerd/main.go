@@ -1,7 +1,7 @@
 // Command brokerd runs a node of the broker. It reads the configuration, sets up the log and the signals, and hands over to
 // internal/node.
 //
-// Exit codes follow sysexits: 64 for a wrong command line, 78 for a wrong configuration, 73 for a data directory that cannot
+// Exit codes follow sysexits: 64 for a wrong command line, 78 for a wrong configuration or wrong definitions, 73 for a data directory that cannot
 // be used, 74 for other input or output errors (an address in use, a failing disk), 1 for everything else.
 package main
 
@@ -16,6 +16,7 @@ import (
 
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
+	"github.com/brokerd/brokerd/internal/definitions"
 )
 
 // Exit codes.
@@ -44,6 +45,7 @@ func (e *usageError) Error() string { return e.text }
 func exitCode(err error) int {
 	var usage *usageError
 	var wrong config.Errors
+	var defined definitions.Errors
 	var dir *datadir.Error
 	var path *fs.PathError
 	var network *net.OpError
@@ -58,6 +60,8 @@ func exitCode(err error) int {
 			}
 		}
 		return exitUsage
+	case errors.As(err, &defined):
+		return exitBadConfig
 	case errors.As(err, &dir):
 		return exitCreate
 	case errors.As(err, &path), errors.As(err, &network), errors.As(err, &system):

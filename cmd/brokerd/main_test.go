@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/brokerd/brokerd/internal/definitions"
 )
 
 // binary is the brokerd under test, built once.
@@ -47,6 +49,7 @@ func TestMain(m *testing.M) {
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "BROKERD_") })
+	cmd.Env = append(cmd.Env, "BROKERD_HTTP_LISTEN=") // several brokers run at a time
 	return cmd
 }
 
@@ -319,6 +322,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("store: %w", notFound), 74},
 		{fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}), 74},
 		{fmt.Errorf("sync: %w", syscall.ENOSPC), 74},
+		{fmt.Errorf("definitions.load: %w", definitions.Errors{{Text: "wrong"}}), 78},
 		{errors.New("anything else"), 1},
 	}
 	for _, test := range tests {

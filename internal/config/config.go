@@ -2,20 +2,24 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
 // Config is a complete, validated configuration. Treat it as read-only once it is handed to others.
 type Config struct {
-	DataDir  string // directory of everything that survives a restart
-	Node     Node
-	AMQP     AMQP
-	Store    Store
-	Memory   Memory
-	Queue    Queue
-	Cluster  Cluster
-	Log      Log
-	Shutdown Shutdown
+	DataDir string // directory of everything that survives a restart
+	Node    Node
+	AMQP    AMQP
+	HTTP    HTTP
+	Store   Store
+	Memory  Memory
+	Queue   Queue
+	Cluster Cluster
+	// Definitions are imported before clients are served.
+	Definitions Definitions
+	Log         Log
+	Shutdown    Shutdown
 
 	// DefaultUser, DefaultPass and DefaultVHost are created at the first start with an empty data directory.
 	DefaultUser, DefaultPass, DefaultVHost string
@@ -46,7 +50,29 @@ type AMQP struct {
 	OutboxBytes      int64 // per connection
 	InflightBytes    int64 // per publishing connection
 	TCP              TCP
+	TLS              TLS
+	ProxyTrusted     []netip.Prefix // connections from there begin with a header of the PROXY protocol
 }
+
+// TLS configures AMQP over TLS. Paths are empty if they are not given; with a listener Cert and Key are, and CA if client
+// certificates are verified.
+type TLS struct {
+	Listen        []string // host:port, may be none
+	Cert, Key, CA string   // paths of PEM files
+	ClientCerts   ClientCerts
+	UserFrom      string // cn, dns, email or uri
+	MinVersion    string // 1.2 or 1.3
+}
+
+// ClientCerts says whether clients show certificates.
+type ClientCerts string
+
+// The values of amqp.tls.client_certs.
+const (
+	ClientCertsNone    ClientCerts = "none"
+	ClientCertsRequest ClientCerts = "request" // if they have one; it is verified
+	ClientCertsRequire ClientCerts = "require"
+)
 
 // TCP tunes client sockets.
 type TCP struct {
@@ -54,6 +80,11 @@ type TCP struct {
 	RcvBuf    int           // bytes, 0 leaves the system's default
 	SndBuf    int           // bytes, 0 leaves the system's default
 	KeepAlive time.Duration // 0 switches it off
+}
+
+// HTTP configures the listener for metrics, health and profiles.
+type HTTP struct {
+	Listen string // host:port, "" for none
 }
 
 // SyncMode says when a commit counts as durable.
@@ -83,9 +114,34 @@ type Queue struct {
 	ResidentBytes int64 // message memory of one queue before it pages to disk
 }
 
-// Cluster configures the replicated state.
+// Cluster configures the links to other nodes and the replicated state.
 type Cluster struct {
+	Listen        string   // host:port of the listener for other nodes, "" for a node that stays alone
+	Advertise     string   // host:port at which other nodes reach Listen, "" to derive it
+	Join          []string // members of the cluster to join, for a node without metadata
+	Initial       []string // all first members of a new cluster, this node among them
+	Secret        string   // shared by all nodes, "" for none
+	TLS           ClusterTLS
+	LeaderLocator LeaderLocator // where queues go that do not say it
+	NodeTimeout   time.Duration // after which an unreachable node counts as down
 	CommitTimeout time.Duration // how long a topology change may take before the client gets an error
+}
+
+// ClusterTLS names the PEM files for links between nodes; all three are set, or none.
+type ClusterTLS struct{ CA, Cert, Key string }
+
+// LeaderLocator says which node leads a new queue.
+type LeaderLocator string
+
+// The ways to place a queue.
+const (
+	ClientLocal LeaderLocator = "client-local" // the node that the client is connected to
+	Balanced    LeaderLocator = "balanced"     // the node that leads the fewest queues
+)
+
+// Definitions says which definitions the node imports when it starts.
+type Definitions struct {
+	Load string // a file, or a directory with *.json files; empty for none
 }
 
 // LogFormat is the form of log lines.
@@ -137,6 +193,12 @@ func (s Source) String() string {
 	default:
 		return "default"
 	}
+}
+
+// IsDefault says whether nobody has set a key: its value is the default, and comes from there.
+func (c *Config) IsDefault(key string) bool {
+	k := findKey(key)
+	return k != nil && c.Source(key).Origin == FromDefault && k.format(c).String() == k.defaultValue()
 }
 
 // Source returns where the value of a key comes from; the zero Source (default) for an unknown key.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,10 +47,14 @@ func TestDefaults(t *testing.T) {
 			ConsumerTimeout: 30 * time.Minute,
 			MaxConnections:  65535, MaxMessageSize: 16 * mib, OutboxBytes: mib, InflightBytes: 16 * mib,
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
+			TLS: TLS{ClientCerts: ClientCertsNone, UserFrom: "cn", MinVersion: "1.2"},
 		},
-		Store:       Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
-		Queue:       Queue{ResidentBytes: 32 * mib},
-		Cluster:     Cluster{CommitTimeout: 5 * time.Second},
+		HTTP:  HTTP{Listen: "127.0.0.1:15672"},
+		Store: Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
+		Queue: Queue{ResidentBytes: 32 * mib},
+		Cluster: Cluster{
+			Listen: "127.0.0.1:7672", LeaderLocator: ClientLocal, NodeTimeout: 5 * time.Second, CommitTimeout: 5 * time.Second,
+		},
 		Log:         Log{Level: slog.LevelInfo, Format: LogText},
 		Shutdown:    Shutdown{Timeout: 10 * time.Second},
 		DefaultUser: "guest", DefaultPass: "guest", DefaultVHost: "/", LoopbackUsers: []string{"guest"},
@@ -146,6 +151,11 @@ func TestValues(t *testing.T) {
 		{"memory: {limit: 1GiB}", func(c *Config) any { return c.Memory.Limit }, int64(1 << 30)},
 		{"store: {sync: interval, interval: 5ms}", func(c *Config) any { return c.Store },
 			Store{Sync: SyncInterval, Interval: 5 * time.Millisecond, MinFree: 256 * mib}},
+		{"amqp: {tls: {min_version: 1.3}}", func(c *Config) any { return c.AMQP.TLS.MinVersion }, "1.3"},
+		{"amqp: {tls: {listen: ':5671', cert: a, key: b, ca: c, client_certs: require, user_from: dns}}", func(c *Config) any { return c.AMQP.TLS },
+			TLS{Listen: []string{":5671"}, Cert: "a", Key: "b", CA: "c", ClientCerts: ClientCertsRequire, UserFrom: "dns", MinVersion: "1.2"}},
+		{"amqp: {proxy_protocol: {trusted: '10.1.2.3/8, fd00::1'}}", func(c *Config) any { return c.AMQP.ProxyTrusted },
+			[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/128")}},
 		{"loopback_users: []", func(c *Config) any { return len(c.LoopbackUsers) }, 0},
 		{"default_pass: \"007\"", func(c *Config) any { return c.DefaultPass }, "007"},
 		{"amqp:\nlog:\n", func(c *Config) any { return c.Log.Format }, LogText},
@@ -188,6 +198,12 @@ func TestRefused(t *testing.T) {
 		{name: "section instead of value", file: "data_dir: {x: 1}", want: []string{
 			"data_dir.x (file FILE): not a configuration key (data_dir has nothing below it)",
 			"data_dir (file FILE): a section, not a value; allowed: text of 1 to 4096 bytes"}},
+		{name: "no TLS files", file: "amqp: {tls: {listen: [':5671'], client_certs: request}}", want: []string{
+			"amqp.tls.cert: no file given, but amqp.tls.listen needs one",
+			"amqp.tls.key: no file given, but amqp.tls.listen needs one",
+			"amqp.tls.ca: no file given, but amqp.tls.client_certs: request needs one"}},
+		{name: "no network", file: "amqp: {proxy_protocol: {trusted: [proxy.example]}}", want: []string{
+			`amqp.proxy_protocol.trusted = "proxy.example" (file FILE): "proxy.example" is not a network; allowed: an empty list, or networks such as 10.0.0.0/8, 192.0.2.7 or fd00::/8`}},
 		{name: "no value", file: "data_dir:", want: []string{"data_dir (file FILE): no value"}},
 		{name: "unknown variable", environ: map[string]string{"BROKERD_AMQP_LISTENS": "x"},
 			want: []string{"BROKERD_AMQP_LISTENS: not a configuration key, did you mean BROKERD_AMQP_LISTEN?"}},
@@ -315,7 +331,7 @@ func TestResolveMemory(t *testing.T) {
 }
 
 func TestWriteYAMLLoadsAgain(t *testing.T) {
-	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: secret\n",
+	c, err := load(t, "amqp: {listen: ['[::1]:1', 'a:2'], product: 'true', version: '4.10'}\nmemory: {limit: 512MiB}\nnode: {name: '1e3'}\ndefault_pass: hidden\ncluster: {secret: hidden}\n",
 		map[string]string{"BROKERD_DEFAULT_USER": "null"}, "--store-sync", "os", "--data-dir", "a: b # c")
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +340,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err := c.WriteYAML(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "secret") {
+	if strings.Contains(out.String(), "hidden") {
 		t.Errorf("the password is shown:\n%s", out.String())
 	}
 	for _, line := range []string{
@@ -342,7 +358,7 @@ func TestWriteYAMLLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
-	want := []Change{{Key: "default_pass"}}
+	want := []Change{{Key: "cluster.secret"}, {Key: "default_pass"}}
 	if got := Diff(c, again); !reflect.DeepEqual(got, want) {
 		t.Errorf("after printing and loading: differences %+v, want %+v", got, want)
 	}

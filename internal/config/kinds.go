@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,43 @@ func addresses(field func(*Config) *[]string) kind {
 	}
 }
 
+// peers is a list of addresses that may be empty.
+func peers(field func(*Config) *[]string) kind {
+	k := addresses(field)
+	k.allowed = "a list of host:port, or an empty list"
+	inner := k.parse
+	k.parse = func(c *Config, v value) error {
+		if len(v.split()) == 0 {
+			*field(c) = nil
+			return nil
+		}
+		return inner(c, v)
+	}
+	return k
+}
+
+// address is one address, or empty for off.
+func address(field func(*Config) *string, off string) kind {
+	return kind{
+		typ:     "text",
+		allowed: "host:port, or empty for " + off,
+		parse: func(c *Config, v value) error {
+			s, err := v.one()
+			if err != nil {
+				return err
+			}
+			if s != "" {
+				if err := checkAddress(s); err != nil {
+					return err
+				}
+			}
+			*field(c) = s
+			return nil
+		},
+		format: func(c *Config) value { return scalar(*field(c)) },
+	}
+}
+
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	var wrong *net.AddrError
@@ -168,6 +206,36 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q has no valid host", address)
 	}
 	return nil
+}
+
+// networks is a list of address ranges. An address alone is the range of just that.
+func networks(field func(*Config) *[]netip.Prefix) kind {
+	return kind{
+		typ:     "list",
+		allowed: "an empty list, or networks such as 10.0.0.0/8, 192.0.2.7 or fd00::/8",
+		parse: func(c *Config, v value) error {
+			var list []netip.Prefix
+			for _, item := range v.split() {
+				p, err := netip.ParsePrefix(item)
+				if a, aerr := netip.ParseAddr(item); aerr == nil {
+					p, err = netip.PrefixFrom(a, a.BitLen()), nil
+				}
+				if err != nil || p.Addr().Zone() != "" || p.Addr().Is4In6() {
+					return fmt.Errorf("%q is not a network", item)
+				}
+				list = append(list, p.Masked())
+			}
+			*field(c) = list
+			return nil
+		},
+		format: func(c *Config) value {
+			v := value{list: true, quoted: true}
+			for _, p := range *field(c) {
+				v.items = append(v.items, p.String())
+			}
+			return v
+		},
+	}
 }
 
 type integer interface {

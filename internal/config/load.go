@@ -224,10 +224,32 @@ func build(v *viper.Viper, source func(*Key) Source) (*Config, error) {
 		}
 		problems = append(problems, problem)
 	}
+	if len(problems) == 0 {
+		problems = checkTLS(c)
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	return c, nil
+}
+
+// checkTLS finds files that are missing for AMQP over TLS.
+func checkTLS(c *Config) Errors {
+	var problems Errors
+	missing := func(key, path, because string) {
+		if path == "" {
+			problems = append(problems, &Error{Source: c.sources[key], Key: key, Text: "no file given, but " + because})
+		}
+	}
+	t := &c.AMQP.TLS
+	if len(t.Listen) > 0 {
+		missing("amqp.tls.cert", t.Cert, "amqp.tls.listen needs one")
+		missing("amqp.tls.key", t.Key, "amqp.tls.listen needs one")
+		if t.ClientCerts != ClientCertsNone {
+			missing("amqp.tls.ca", t.CA, "amqp.tls.client_certs: "+string(t.ClientCerts)+" needs one")
+		}
+	}
+	return problems
 }
 
 // valueOf takes a value as viper found it: text of a flag, variable or default, or anything that YAML knows.

@@ -116,8 +116,11 @@ This page is generated from the table of keys in ` + "`internal/config/keys.go`"
 	for i := range keys {
 		k := &keys[i]
 		deflt := "`" + k.Default + "`"
-		if k.computed != nil {
+		switch {
+		case k.computed != nil:
 			deflt = k.Default
+		case k.Default == "":
+			deflt = "none"
 		}
 		meaning := k.Help
 		if k.Flag != "" {
@@ -152,6 +155,9 @@ func example() []byte {
 		}
 		if k.typ == "list" {
 			v.list = true
+			if k.Default == "" {
+				v.items = nil
+			}
 		}
 		fmt.Fprintf(&b, "## %s\n", strings.ReplaceAll(k.Help, "`", ""))
 		fmt.Fprintf(&b, "#%s%s: %s\n", indent, leaf, yamlText(v))

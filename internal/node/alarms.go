@@ -35,33 +35,33 @@ func (n *Node) watchResources() {
 		case <-tick.C:
 		}
 		n.memory.Trim()
+		n.shortages.Store(&shortages{memory, disk})
 		used := memoryInUse()
 		memory = short(memory, n.cfg.Memory.Limit-used, n.cfg.Memory.Limit)
 		free := n.store.FreeBytes()
 		disk = short(disk, free-n.cfg.Store.MinFree, n.cfg.Store.MinFree)
-		reason := ""
-		switch {
-		case memory && disk:
-			reason = "low on memory & disk"
-		case memory:
-			reason = "low on memory"
-		case disk:
-			reason = "low on disk"
+		var names []string
+		if memory {
+			names = append(names, "memory")
 		}
-		switch {
-		case reason == raised:
-		case reason == "":
+		if disk {
+			names = append(names, "disk")
+		}
+		reason := strings.Join(names, " & ")
+		if reason == raised {
+			continue
+		}
+		raised = reason
+		if reason == "" {
 			n.log.Info("resource alarm over", "memory_used", used, "disk_free", free)
-			n.server.Unblocked()
-		default:
-			n.log.Warn("resource alarm: publishing connections are blocked", "reason", reason,
+		} else {
+			n.log.Warn("resource alarm: publishing connections are blocked on all nodes", "short_of", reason,
 				"memory_used", used, "memory_limit", n.cfg.Memory.Limit, "disk_free", free, "disk_min_free", n.cfg.Store.MinFree)
 			if memory {
 				runtime.GC() // what is garbage should not count for long
 			}
-			n.server.Blocked(reason)
 		}
-		raised = reason
+		n.broker.SetAlarms(names)
 	}
 }
 

@@ -4,10 +4,13 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +19,10 @@ import (
 	"github.com/brokerd/brokerd/amqp/server"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
+	"github.com/brokerd/brokerd/internal/http"
 	"github.com/brokerd/brokerd/store"
 )
 
@@ -32,6 +37,13 @@ type Node struct {
 	memory  *queue.Memory
 	fatal   chan error
 	serving atomic.Pointer[server.Server] // server, for those who may come before it
+	// clustered is broker, for those who may come before it is open.
+	clustered atomic.Pointer[cluster.Broker]
+
+	http      *http.Server              // nil without http.listen
+	phase     atomic.Int32              // phaseStarting and so on
+	shortages atomic.Pointer[shortages] // as of the last look; nil before the first
+	certs     *certs.Source             // of AMQP over TLS, nil without
 
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
@@ -54,8 +66,12 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := n.openHTTP(ctx); err != nil {
+		return nil, err
+	}
 	// Messages get half of the memory: the rest is for connections, the store and the garbage collector's headroom.
 	n.memory = queue.NewMemory(cfg.Memory.Limit/2, cfg.Queue.ResidentBytes)
+	pprof.SetGoroutineLabels(storeLabels)
 	n.store, err = store.Open(store.Options{
 		Dir:      filepath.Join(n.dir.Path(), "messages"),
 		Sync:     store.SyncMode(cfg.Store.Sync),
@@ -66,12 +82,23 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err != nil {
 		return nil, err
 	}
+	pprof.SetGoroutineLabels(linkLabels)
+	links, err := n.openNetwork()
+	if err != nil {
+		return nil, err
+	}
+	pprof.SetGoroutineLabels(metadataLabels)
 	n.broker, err = cluster.Open(ctx, cluster.Options{
 		NodeID:      n.dir.NodeID(),
 		ClusterName: cfg.Node.Name,
+		Network:     links,
+		Formation:   formation(&cfg.Cluster),
+		Node:        meta.Node{DisplayName: cfg.Node.Name, Release: Release},
+		NodeTimeout: cfg.Cluster.NodeTimeout,
+		Balanced:    cfg.Cluster.LeaderLocator == config.Balanced,
+		Opened:      func(b *cluster.Broker) { n.clustered.Store(b) },
 		Meta: meta.Options{
 			Dir:             filepath.Join(n.dir.Path(), "metadata"),
-			Bootstrap:       true,
 			DefaultVHost:    cfg.DefaultVHost,
 			DefaultUser:     cfg.DefaultUser,
 			DefaultPassword: cfg.DefaultPass,
@@ -81,13 +108,22 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
+		Alarmed:          n.alarmed,
+		DeliverReply:     n.deliverReply,
 		Logger:           log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	pprof.SetGoroutineLabels(context.Background())
+	if err := n.loadDefinitions(ctx); err != nil {
+		return nil, err
+	}
 	o := serverOptions(cfg)
 	o.NodeID = n.dir.NodeID()
+	if links != nil {
+		o.SendReply = n.broker.SendReply
+	}
 	if n.server, err = server.New(o, served{n.broker}, log); err != nil {
 		return nil, err
 	}
@@ -96,6 +132,13 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := n.server.Listen(ctx, cfg.AMQP.Listen...); err != nil {
 		return nil, err
 	}
+	if err := n.listenTLS(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.describe(ctx); err != nil {
+		return nil, err
+	}
+	n.phase.Store(phaseServing)
 	return n, nil
 }
 
@@ -113,20 +156,54 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 
 // closeConnections implements cluster.Options.CloseConnections. Changes take effect before there is a server; then there are no
 // connections either.
-func (n *Node) closeConnections(match func(vhost, user string) bool, reason string) {
+func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
-		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.VHost, c.User) })
+		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
 	}
 }
 
-// Addrs returns the addresses on which AMQP is served.
-func (n *Node) Addrs() []string {
+// listenTLS opens the listeners for AMQP over TLS, if any.
+func (n *Node) listenTLS(ctx context.Context) error {
+	t := &n.cfg.AMQP.TLS
+	if len(t.Listen) == 0 {
+		return nil
+	}
+	source, err := certs.Load(certs.Options{
+		Field: "amqp.tls",
+		Cert:  t.Cert, Key: t.Key, CA: t.CA,
+		ClientAuth: clientAuth[t.ClientCerts],
+		MinVersion: tlsVersions[t.MinVersion],
+		Logger:     n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.certs = source
+	return n.server.ListenTLS(ctx, source.Config(), t.Listen...)
+}
+
+var (
+	clientAuth = map[config.ClientCerts]tls.ClientAuthType{
+		config.ClientCertsNone:    tls.NoClientCert,
+		config.ClientCertsRequest: tls.VerifyClientCertIfGiven,
+		config.ClientCertsRequire: tls.RequireAndVerifyClientCert,
+	}
+	tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+)
+
+// TLSAddrs returns the addresses on which AMQP over TLS is served.
+func (n *Node) TLSAddrs() []string { return texts(n.server.TLSAddrs()) }
+
+func texts(addrs []net.Addr) []string {
 	var list []string
-	for _, a := range n.server.Addrs() {
+	for _, a := range addrs {
 		list = append(list, a.String())
 	}
 	return list
 }
+
+// Addrs returns the addresses on which AMQP is served.
+func (n *Node) Addrs() []string { return texts(n.server.Addrs()) }
 
 // Broker returns the cluster's face on this node, for what is not done over AMQP.
 func (n *Node) Broker() *cluster.Broker { return n.broker }
@@ -147,6 +224,8 @@ func serverOptions(cfg *config.Config) server.Options {
 		MaxMessageSize:   a.MaxMessageSize,
 		OutboxBytes:      int(a.OutboxBytes),
 		InflightBytes:    int(a.InflightBytes),
+		UserFrom:         server.UserFrom(a.TLS.UserFrom),
+		ProxyTrusted:     a.ProxyTrusted,
 		TCP: server.TCPOptions{
 			Delay:         !a.TCP.NoDelay,
 			ReceiveBuffer: a.TCP.RcvBuf,
@@ -178,6 +257,7 @@ func (n *Node) takeDown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	n.phase.Store(phaseStopping)
 	if n.server != nil {
 		n.dismissClients(ctx)
 	}
@@ -188,6 +268,9 @@ func (n *Node) takeDown(ctx context.Context) error {
 	}
 	if n.store != nil {
 		note("closing the store", n.store.Close(ctx))
+	}
+	if n.http != nil {
+		note("closing HTTP", n.closeHTTP(ctx))
 	}
 	if n.dir != nil {
 		note("closing the data directory", n.dir.Close())

@@ -23,7 +23,7 @@ func startBroker(t *testing.T) string {
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/brokerd/brokerd/cmd/brokerd").CombinedOutput(); err != nil {
 		t.Fatalf("building brokerd: %v\n%s", err, out)
 	}
-	cmd := exec.Command(binary, "--amqp-listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
+	cmd := exec.Command(binary, "--amqp-listen", "127.0.0.1:0", "--http-listen", "", "--data-dir", filepath.Join(dir, "data"))
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ trap cleanup EXIT
 go build -o "$work/brokerd" ./cmd/brokerd
 go build -o "$work/brokerctl" ./cmd/brokerctl
 
-"$work/brokerd" --data-dir "$work/data" --amqp-listen "127.0.0.1:$brokerd_port" --log-level warn >"$work/brokerd.log" 2>&1 &
+"$work/brokerd" --data-dir "$work/data" --amqp-listen "127.0.0.1:$brokerd_port" --http-listen "" --log-level warn >"$work/brokerd.log" 2>&1 &
 pids+=($!)
 
 command -v rabbitmq-server >/dev/null || { echo "rabbitmq-server is not installed" >&2; exit 69; }

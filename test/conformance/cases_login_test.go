@@ -36,8 +36,7 @@ var loginCases = []conformanceCase{
 		connect b
 		b0< connection.open-ok
 		b0> connection.close reply-code=200 reply-text=bye
-		b0< connection.close-ok
-		b0< EOF`},
+		b0< connection.close-ok`},
 	{id: "R4", about: "header of AMQP 0-9", script: `
 		dial b
 		b> raw 414d515001010009
@@ -89,11 +88,11 @@ var loginCases = []conformanceCase{
 		b0< connection.tune channel-max=2047 frame-max=131072 heartbeat=60
 		b0< connection.open-ok
 		b1< channel.open-ok`},
-	{id: "S1.16", about: "a secret that is no longer right is refused", script: `
+	{id: "S1.16", about: "a secret is not asked for again of those that do not expire", script: `
 		connect b
 		b0< connection.open-ok
 		b0> connection.update-secret new-secret=wrong reason=r
-		b0< connection.close 530 NOT_ALLOWED - New secret was refused by one of the backends (10,70)`},
+		b0< connection.update-secret-ok`},
 	{id: "S1.20", about: "a vhost name is taken as it is", script: `
 		connect b vhost=//
 		b0< connection.close 530 NOT_ALLOWED - vhost // not found (10,40)`},
@@ -127,14 +126,14 @@ var tuneCases = []conformanceCase{
 		b1< channel.open-ok
 		b> queue.declare queue=q exclusive
 		b< queue.declare-ok queue=q
-		b> raw 0100010000000b003c002800000000017100ce 0200010000000e003c000000000000000013880000ce 03000100000ff8 78*4088 ce 03000100000390 78*912 ce
+		b> raw 0100010000000a003c002800000000017100ce 0200010000000e003c000000000000000013880000ce 03000100000ff8 78*4088 ce 03000100000390 78*912 ce
 		b> basic.get queue=q no-ack
 		b< basic.get-ok delivery-tag=1 routing-key=q body=xxx…
 		do sizes`),
 }
 
 func tuned(id, about, fields, answer string) conformanceCase {
-	return conformanceCase{id: id, about: about, alone: true, script: greeting + plainOK + script(
+	return conformanceCase{id: id, about: about, alone: strings.HasSuffix(answer, eof), script: greeting + plainOK + script(
 		"\nb0> connection.tune-ok "+fields+"\nb0> connection.open virtual-host=/\n"+answer),
 		do: map[string]func(*run) error{"sizes": func(r *run) error { return expectSizes(r.clients["b"], 4088, 912) }}}
 }
@@ -263,7 +262,7 @@ var frameCases = []conformanceCase{
 		2< queue.declare-ok queue=il2
 		> queue.declare queue=il1 exclusive
 		< queue.declare-ok queue=il1
-		> raw 0100010000000d003c002800000003696c3100ce 0100020000000d003c002800000003696c3200ce
+		> raw 0100010000000c003c002800000003696c3100ce 0100020000000c003c002800000003696c3200ce
 		> raw 0200010000000e003c000000000000000000020000ce 0200020000000e003c000000000000000000020000ce
 		> raw 0300010000000141ce 0300020000000161ce 0300020000000162ce 0300010000000142ce
 		> basic.get queue=il1 no-ack

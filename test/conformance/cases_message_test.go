@@ -39,7 +39,7 @@ var deadLetterCases = []conformanceCase{
 		> confirm.select
 		< confirm.select-ok
 		> basic.publish exchange=amq.fanout body=x
-		< basic.nack delivery-tag=1
+		< basic.nack delivery-tag=1 multiple requeue
 		> basic.get queue=q no-ack
 		< basic.get-ok delivery-tag=1 exchange=amq.fanout body=x`},
 	{id: "S6.7c", about: "a message given back may go beyond the limit of a queue that refuses", script: `
@@ -134,7 +134,7 @@ var publishCases = []conformanceCase{
 	{id: "R331", about: "expiration that is empty", script: `
 		> queue.declare queue=g10 exclusive
 		< queue.declare-ok queue=g10
-		> raw 0100010000000d003c00280000000367313000ce 0200010000000f003c000000000000000000010100` + "00ce" + ` 0300010000000178ce
+		> raw 0100010000000c003c00280000000367313000ce 0200010000000f003c000000000000000000010100` + "00ce" + ` 0300010000000178ce
 		< channel.close 406 PRECONDITION_FAILED - invalid expiration '': no_integer (60,40)`},
 	{id: "S6.1b", about: "expiration is checked although nobody gets the message", script: `
 		> basic.publish exchange=amq.fanout expiration=abc body=x
@@ -323,7 +323,7 @@ var consumeCases = []conformanceCase{
 		> basic.publish routing-key=pol.a body=2
 		~> queue.declare queue=pol.a passive
 		< queue.declare-ok queue=pol.a message-count=1`},
-	denied("S15.1b", "passive declare needs any permission", "queue.declare queue=theirs passive", "read access to queue 'theirs'", "50,10"),
+	denied("S15.1b", "passive declare needs any permission", "queue.declare queue=theirs passive", "configure access to queue 'theirs'", "50,10"),
 	denied("S15.1c", "a dead-letter exchange needs write on it", "queue.declare queue=mine @x-dead-letter-exchange='theirs'", "write access to exchange 'theirs'", "50,10"),
 	denied("S15.1d", "an alternate exchange needs write on it", "exchange.declare exchange=mine type=direct @alternate-exchange='theirs'", "write access to exchange 'theirs'", "40,10"),
 	denied("S15.1e", "deleting an exchange needs configure", "exchange.delete exchange=theirs", "configure access to exchange 'theirs'", "40,20"),

@@ -94,7 +94,7 @@ var groups = [][]conformanceCase{
 	channelTraces, frameTraces,
 	ownershipCases, expiryCases, handshakeCases, loginCases, tuneCases, waitingCases, frameCases, policyCases, permissionCases,
 	limitCases, exchangeCases, hashCases, delayedCases, repetitionCases, watchCases, declareCases, deadLetterCases, publishCases,
-	consumeCases, alarmCases, restartCases,
+	consumeCases, alarmCases, restartCases, laterCases,
 }
 
 func allCases() (all []conformanceCase) {

@@ -25,7 +25,7 @@ const (
 // applying: skipping it would make its state differ from that of the others.
 type Batch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`  // the greatest version of a command in it
 	Commands      []*Command             `protobuf:"bytes,2,rep,name=commands,proto3" json:"commands,omitempty"` // applied in order; each succeeds or fails alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -100,6 +100,11 @@ type Command struct {
 	//	*Command_DeleteParameter
 	//	*Command_StartNode
 	//	*Command_EndOwner
+	//	*Command_PutNode
+	//	*Command_SetDraining
+	//	*Command_RemoveNode
+	//	*Command_MoveQueue
+	//	*Command_EnsureClusterId
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -331,6 +336,51 @@ func (x *Command) GetEndOwner() *EndOwner {
 	return nil
 }
 
+func (x *Command) GetPutNode() *Node {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutNode); ok {
+			return x.PutNode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetDraining() *SetDraining {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SetDraining); ok {
+			return x.SetDraining
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveNode() *RemoveNode {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveNode); ok {
+			return x.RemoveNode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetMoveQueue() *MoveQueue {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_MoveQueue); ok {
+			return x.MoveQueue
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEnsureClusterId() *EnsureClusterID {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_EnsureClusterId); ok {
+			return x.EnsureClusterId
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -419,6 +469,27 @@ type Command_EndOwner struct {
 	EndOwner *EndOwner `protobuf:"bytes,21,opt,name=end_owner,json=endOwner,proto3,oneof"`
 }
 
+type Command_PutNode struct {
+	// Since version 2.
+	PutNode *Node `protobuf:"bytes,22,opt,name=put_node,json=putNode,proto3,oneof"` // incarnation and ended are ignored
+}
+
+type Command_SetDraining struct {
+	SetDraining *SetDraining `protobuf:"bytes,23,opt,name=set_draining,json=setDraining,proto3,oneof"`
+}
+
+type Command_RemoveNode struct {
+	RemoveNode *RemoveNode `protobuf:"bytes,24,opt,name=remove_node,json=removeNode,proto3,oneof"`
+}
+
+type Command_MoveQueue struct {
+	MoveQueue *MoveQueue `protobuf:"bytes,25,opt,name=move_queue,json=moveQueue,proto3,oneof"`
+}
+
+type Command_EnsureClusterId struct {
+	EnsureClusterId *EnsureClusterID `protobuf:"bytes,26,opt,name=ensure_cluster_id,json=ensureClusterId,proto3,oneof"`
+}
+
 func (*Command_Initialize) isCommand_Kind() {}
 
 func (*Command_PutVhost) isCommand_Kind() {}
@@ -461,12 +532,23 @@ func (*Command_StartNode) isCommand_Kind() {}
 
 func (*Command_EndOwner) isCommand_Kind() {}
 
+func (*Command_PutNode) isCommand_Kind() {}
+
+func (*Command_SetDraining) isCommand_Kind() {}
+
+func (*Command_RemoveNode) isCommand_Kind() {}
+
+func (*Command_MoveQueue) isCommand_Kind() {}
+
+func (*Command_EnsureClusterId) isCommand_Kind() {}
+
 // Initialize fills an empty state; it does nothing to one that was initialized before.
 type Initialize struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Vhost         *VHost                 `protobuf:"bytes,1,opt,name=vhost,proto3" json:"vhost,omitempty"`
 	User          *User                  `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	Permission    *Permission            `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	ClusterId     string                 `protobuf:"bytes,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // since version 2
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +602,13 @@ func (x *Initialize) GetPermission() *Permission {
 		return x.Permission
 	}
 	return nil
+}
+
+func (x *Initialize) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
 }
 
 type DeleteVHost struct {
@@ -1066,6 +1155,214 @@ func (x *EndOwner) GetConnection() uint64 {
 	return 0
 }
 
+type SetDraining struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Draining      bool                   `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDraining) Reset() {
+	*x = SetDraining{}
+	mi := &file_proto_meta_v1_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDraining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDraining) ProtoMessage() {}
+
+func (x *SetDraining) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_meta_v1_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDraining.ProtoReflect.Descriptor instead.
+func (*SetDraining) Descriptor() ([]byte, []int) {
+	return file_proto_meta_v1_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SetDraining) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SetDraining) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+type RemoveNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNode) Reset() {
+	*x = RemoveNode{}
+	mi := &file_proto_meta_v1_command_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNode) ProtoMessage() {}
+
+func (x *RemoveNode) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_meta_v1_command_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
+func (*RemoveNode) Descriptor() ([]byte, []int) {
+	return file_proto_meta_v1_command_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RemoveNode) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type MoveQueue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveQueue) Reset() {
+	*x = MoveQueue{}
+	mi := &file_proto_meta_v1_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveQueue) ProtoMessage() {}
+
+func (x *MoveQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_meta_v1_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveQueue.ProtoReflect.Descriptor instead.
+func (*MoveQueue) Descriptor() ([]byte, []int) {
+	return file_proto_meta_v1_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MoveQueue) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *MoveQueue) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MoveQueue) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type EnsureClusterID struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnsureClusterID) Reset() {
+	*x = EnsureClusterID{}
+	mi := &file_proto_meta_v1_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnsureClusterID) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnsureClusterID) ProtoMessage() {}
+
+func (x *EnsureClusterID) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_meta_v1_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnsureClusterID.ProtoReflect.Descriptor instead.
+func (*EnsureClusterID) Descriptor() ([]byte, []int) {
+	return file_proto_meta_v1_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EnsureClusterID) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 var File_proto_meta_v1_command_proto protoreflect.FileDescriptor
 
 const file_proto_meta_v1_command_proto_rawDesc = "" +
@@ -1073,7 +1370,7 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"\x1bproto/meta/v1/command.proto\x12\x0fbrokerd.meta.v1\x1a\x1aproto/meta/v1/entity.proto\"W\n" +
 	"\x05Batch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x124\n" +
-	"\bcommands\x18\x02 \x03(\v2\x18.brokerd.meta.v1.CommandR\bcommands\"\x8b\v\n" +
+	"\bcommands\x18\x02 \x03(\v2\x18.brokerd.meta.v1.CommandR\bcommands\"\xcf\r\n" +
 	"\aCommand\x12=\n" +
 	"\n" +
 	"initialize\x18\x01 \x01(\v2\x1b.brokerd.meta.v1.InitializeH\x00R\n" +
@@ -1101,15 +1398,24 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"\x10delete_parameter\x18\x13 \x01(\v2 .brokerd.meta.v1.DeleteParameterH\x00R\x0fdeleteParameter\x12;\n" +
 	"\n" +
 	"start_node\x18\x14 \x01(\v2\x1a.brokerd.meta.v1.StartNodeH\x00R\tstartNode\x128\n" +
-	"\tend_owner\x18\x15 \x01(\v2\x19.brokerd.meta.v1.EndOwnerH\x00R\bendOwnerB\x06\n" +
-	"\x04kind\"\xa2\x01\n" +
+	"\tend_owner\x18\x15 \x01(\v2\x19.brokerd.meta.v1.EndOwnerH\x00R\bendOwner\x122\n" +
+	"\bput_node\x18\x16 \x01(\v2\x15.brokerd.meta.v1.NodeH\x00R\aputNode\x12A\n" +
+	"\fset_draining\x18\x17 \x01(\v2\x1c.brokerd.meta.v1.SetDrainingH\x00R\vsetDraining\x12>\n" +
+	"\vremove_node\x18\x18 \x01(\v2\x1b.brokerd.meta.v1.RemoveNodeH\x00R\n" +
+	"removeNode\x12;\n" +
+	"\n" +
+	"move_queue\x18\x19 \x01(\v2\x1a.brokerd.meta.v1.MoveQueueH\x00R\tmoveQueue\x12N\n" +
+	"\x11ensure_cluster_id\x18\x1a \x01(\v2 .brokerd.meta.v1.EnsureClusterIDH\x00R\x0fensureClusterIdB\x06\n" +
+	"\x04kind\"\xc1\x01\n" +
 	"\n" +
 	"Initialize\x12,\n" +
 	"\x05vhost\x18\x01 \x01(\v2\x16.brokerd.meta.v1.VHostR\x05vhost\x12)\n" +
 	"\x04user\x18\x02 \x01(\v2\x15.brokerd.meta.v1.UserR\x04user\x12;\n" +
 	"\n" +
 	"permission\x18\x03 \x01(\v2\x1b.brokerd.meta.v1.PermissionR\n" +
-	"permission\"!\n" +
+	"permission\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x04 \x01(\tR\tclusterId\"!\n" +
 	"\vDeleteVHost\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\" \n" +
 	"\n" +
@@ -1145,7 +1451,20 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"\x05owner\x18\x01 \x01(\v2\x16.brokerd.meta.v1.OwnerR\x05owner\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x02 \x01(\x04R\n" +
-	"connectionB1Z/github.com/brokerd/brokerd/proto/meta/v1;metav1b\x06proto3"
+	"connection\"=\n" +
+	"\vSetDraining\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\bdraining\x18\x02 \x01(\bR\bdraining\"6\n" +
+	"\n" +
+	"RemoveNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"?\n" +
+	"\tMoveQueue\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"!\n" +
+	"\x0fEnsureClusterID\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02idB1Z/github.com/brokerd/brokerd/proto/meta/v1;metav1b\x06proto3"
 
 var (
 	file_proto_meta_v1_command_proto_rawDescOnce sync.Once
@@ -1159,7 +1478,7 @@ func file_proto_meta_v1_command_proto_rawDescGZIP() []byte {
 	return file_proto_meta_v1_command_proto_rawDescData
 }
 
-var file_proto_meta_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_proto_meta_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_proto_meta_v1_command_proto_goTypes = []any{
 	(*Batch)(nil),                // 0: brokerd.meta.v1.Batch
 	(*Command)(nil),              // 1: brokerd.meta.v1.Command
@@ -1174,49 +1493,59 @@ var file_proto_meta_v1_command_proto_goTypes = []any{
 	(*DeleteParameter)(nil),      // 10: brokerd.meta.v1.DeleteParameter
 	(*StartNode)(nil),            // 11: brokerd.meta.v1.StartNode
 	(*EndOwner)(nil),             // 12: brokerd.meta.v1.EndOwner
-	(*VHost)(nil),                // 13: brokerd.meta.v1.VHost
-	(*User)(nil),                 // 14: brokerd.meta.v1.User
-	(*Permission)(nil),           // 15: brokerd.meta.v1.Permission
-	(*TopicPermission)(nil),      // 16: brokerd.meta.v1.TopicPermission
-	(*Exchange)(nil),             // 17: brokerd.meta.v1.Exchange
-	(*Queue)(nil),                // 18: brokerd.meta.v1.Queue
-	(*Binding)(nil),              // 19: brokerd.meta.v1.Binding
-	(*Policy)(nil),               // 20: brokerd.meta.v1.Policy
-	(*Parameter)(nil),            // 21: brokerd.meta.v1.Parameter
-	(*Owner)(nil),                // 22: brokerd.meta.v1.Owner
+	(*SetDraining)(nil),          // 13: brokerd.meta.v1.SetDraining
+	(*RemoveNode)(nil),           // 14: brokerd.meta.v1.RemoveNode
+	(*MoveQueue)(nil),            // 15: brokerd.meta.v1.MoveQueue
+	(*EnsureClusterID)(nil),      // 16: brokerd.meta.v1.EnsureClusterID
+	(*VHost)(nil),                // 17: brokerd.meta.v1.VHost
+	(*User)(nil),                 // 18: brokerd.meta.v1.User
+	(*Permission)(nil),           // 19: brokerd.meta.v1.Permission
+	(*TopicPermission)(nil),      // 20: brokerd.meta.v1.TopicPermission
+	(*Exchange)(nil),             // 21: brokerd.meta.v1.Exchange
+	(*Queue)(nil),                // 22: brokerd.meta.v1.Queue
+	(*Binding)(nil),              // 23: brokerd.meta.v1.Binding
+	(*Policy)(nil),               // 24: brokerd.meta.v1.Policy
+	(*Parameter)(nil),            // 25: brokerd.meta.v1.Parameter
+	(*Node)(nil),                 // 26: brokerd.meta.v1.Node
+	(*Owner)(nil),                // 27: brokerd.meta.v1.Owner
 }
 var file_proto_meta_v1_command_proto_depIdxs = []int32{
 	1,  // 0: brokerd.meta.v1.Batch.commands:type_name -> brokerd.meta.v1.Command
 	2,  // 1: brokerd.meta.v1.Command.initialize:type_name -> brokerd.meta.v1.Initialize
-	13, // 2: brokerd.meta.v1.Command.put_vhost:type_name -> brokerd.meta.v1.VHost
+	17, // 2: brokerd.meta.v1.Command.put_vhost:type_name -> brokerd.meta.v1.VHost
 	3,  // 3: brokerd.meta.v1.Command.delete_vhost:type_name -> brokerd.meta.v1.DeleteVHost
-	14, // 4: brokerd.meta.v1.Command.put_user:type_name -> brokerd.meta.v1.User
+	18, // 4: brokerd.meta.v1.Command.put_user:type_name -> brokerd.meta.v1.User
 	4,  // 5: brokerd.meta.v1.Command.delete_user:type_name -> brokerd.meta.v1.DeleteUser
-	15, // 6: brokerd.meta.v1.Command.set_permission:type_name -> brokerd.meta.v1.Permission
+	19, // 6: brokerd.meta.v1.Command.set_permission:type_name -> brokerd.meta.v1.Permission
 	5,  // 7: brokerd.meta.v1.Command.clear_permission:type_name -> brokerd.meta.v1.ClearPermission
-	16, // 8: brokerd.meta.v1.Command.set_topic_permission:type_name -> brokerd.meta.v1.TopicPermission
+	20, // 8: brokerd.meta.v1.Command.set_topic_permission:type_name -> brokerd.meta.v1.TopicPermission
 	6,  // 9: brokerd.meta.v1.Command.clear_topic_permission:type_name -> brokerd.meta.v1.ClearTopicPermission
-	17, // 10: brokerd.meta.v1.Command.declare_exchange:type_name -> brokerd.meta.v1.Exchange
+	21, // 10: brokerd.meta.v1.Command.declare_exchange:type_name -> brokerd.meta.v1.Exchange
 	7,  // 11: brokerd.meta.v1.Command.delete_exchange:type_name -> brokerd.meta.v1.DeleteExchange
-	18, // 12: brokerd.meta.v1.Command.declare_queue:type_name -> brokerd.meta.v1.Queue
+	22, // 12: brokerd.meta.v1.Command.declare_queue:type_name -> brokerd.meta.v1.Queue
 	8,  // 13: brokerd.meta.v1.Command.delete_queue:type_name -> brokerd.meta.v1.DeleteQueue
-	19, // 14: brokerd.meta.v1.Command.bind:type_name -> brokerd.meta.v1.Binding
-	19, // 15: brokerd.meta.v1.Command.unbind:type_name -> brokerd.meta.v1.Binding
-	20, // 16: brokerd.meta.v1.Command.put_policy:type_name -> brokerd.meta.v1.Policy
+	23, // 14: brokerd.meta.v1.Command.bind:type_name -> brokerd.meta.v1.Binding
+	23, // 15: brokerd.meta.v1.Command.unbind:type_name -> brokerd.meta.v1.Binding
+	24, // 16: brokerd.meta.v1.Command.put_policy:type_name -> brokerd.meta.v1.Policy
 	9,  // 17: brokerd.meta.v1.Command.delete_policy:type_name -> brokerd.meta.v1.DeletePolicy
-	21, // 18: brokerd.meta.v1.Command.put_parameter:type_name -> brokerd.meta.v1.Parameter
+	25, // 18: brokerd.meta.v1.Command.put_parameter:type_name -> brokerd.meta.v1.Parameter
 	10, // 19: brokerd.meta.v1.Command.delete_parameter:type_name -> brokerd.meta.v1.DeleteParameter
 	11, // 20: brokerd.meta.v1.Command.start_node:type_name -> brokerd.meta.v1.StartNode
 	12, // 21: brokerd.meta.v1.Command.end_owner:type_name -> brokerd.meta.v1.EndOwner
-	13, // 22: brokerd.meta.v1.Initialize.vhost:type_name -> brokerd.meta.v1.VHost
-	14, // 23: brokerd.meta.v1.Initialize.user:type_name -> brokerd.meta.v1.User
-	15, // 24: brokerd.meta.v1.Initialize.permission:type_name -> brokerd.meta.v1.Permission
-	22, // 25: brokerd.meta.v1.EndOwner.owner:type_name -> brokerd.meta.v1.Owner
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	26, // 22: brokerd.meta.v1.Command.put_node:type_name -> brokerd.meta.v1.Node
+	13, // 23: brokerd.meta.v1.Command.set_draining:type_name -> brokerd.meta.v1.SetDraining
+	14, // 24: brokerd.meta.v1.Command.remove_node:type_name -> brokerd.meta.v1.RemoveNode
+	15, // 25: brokerd.meta.v1.Command.move_queue:type_name -> brokerd.meta.v1.MoveQueue
+	16, // 26: brokerd.meta.v1.Command.ensure_cluster_id:type_name -> brokerd.meta.v1.EnsureClusterID
+	17, // 27: brokerd.meta.v1.Initialize.vhost:type_name -> brokerd.meta.v1.VHost
+	18, // 28: brokerd.meta.v1.Initialize.user:type_name -> brokerd.meta.v1.User
+	19, // 29: brokerd.meta.v1.Initialize.permission:type_name -> brokerd.meta.v1.Permission
+	27, // 30: brokerd.meta.v1.EndOwner.owner:type_name -> brokerd.meta.v1.Owner
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_proto_meta_v1_command_proto_init() }
@@ -1247,6 +1576,11 @@ func file_proto_meta_v1_command_proto_init() {
 		(*Command_DeleteParameter)(nil),
 		(*Command_StartNode)(nil),
 		(*Command_EndOwner)(nil),
+		(*Command_PutNode)(nil),
+		(*Command_SetDraining)(nil),
+		(*Command_RemoveNode)(nil),
+		(*Command_MoveQueue)(nil),
+		(*Command_EnsureClusterId)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1254,7 +1588,7 @@ func file_proto_meta_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_meta_v1_command_proto_rawDesc), len(file_proto_meta_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -903,14 +903,23 @@ func (x *Parameter) GetValue() []byte {
 	return nil
 }
 
-// Node is what the state knows of a node's runs.
+// Node is a node of the cluster and its latest run.
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Incarnation   uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the latest run
-	Ended         bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`             // that run is over
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                // id, for ever
+	Incarnation    uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the latest run; 0: it was announced, but not started
+	Ended          bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`             // that run is over
+	DisplayName    string                 `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Address        string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"` // of the cluster listener
+	Amqp           []string               `protobuf:"bytes,6,rep,name=amqp,proto3" json:"amqp,omitempty"`
+	Admin          string                 `protobuf:"bytes,7,opt,name=admin,proto3" json:"admin,omitempty"`
+	Http           string                 `protobuf:"bytes,8,opt,name=http,proto3" json:"http,omitempty"`
+	Release        string                 `protobuf:"bytes,9,opt,name=release,proto3" json:"release,omitempty"`
+	Protocol       uint32                 `protobuf:"varint,10,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	CommandVersion uint32                 `protobuf:"varint,11,opt,name=command_version,json=commandVersion,proto3" json:"command_version,omitempty"` // the greatest Batch.version that it can apply; 0: not known
+	Draining       bool                   `protobuf:"varint,12,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -960,6 +969,69 @@ func (x *Node) GetIncarnation() uint64 {
 func (x *Node) GetEnded() bool {
 	if x != nil {
 		return x.Ended
+	}
+	return false
+}
+
+func (x *Node) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Node) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Node) GetAmqp() []string {
+	if x != nil {
+		return x.Amqp
+	}
+	return nil
+}
+
+func (x *Node) GetAdmin() string {
+	if x != nil {
+		return x.Admin
+	}
+	return ""
+}
+
+func (x *Node) GetHttp() string {
+	if x != nil {
+		return x.Http
+	}
+	return ""
+}
+
+func (x *Node) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
+func (x *Node) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Node) GetCommandVersion() uint32 {
+	if x != nil {
+		return x.CommandVersion
+	}
+	return 0
+}
+
+func (x *Node) GetDraining() bool {
+	if x != nil {
+		return x.Draining
 	}
 	return false
 }
@@ -1046,11 +1118,21 @@ const file_proto_meta_v1_entity_proto_rawDesc = "" +
 	"\x05vhost\x18\x01 \x01(\fR\x05vhost\x12\x1c\n" +
 	"\tcomponent\x18\x02 \x01(\fR\tcomponent\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"R\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xc8\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended*L\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\x12!\n" +
+	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04amqp\x18\x06 \x03(\tR\x04amqp\x12\x14\n" +
+	"\x05admin\x18\a \x01(\tR\x05admin\x12\x12\n" +
+	"\x04http\x18\b \x01(\tR\x04http\x12\x18\n" +
+	"\arelease\x18\t \x01(\tR\arelease\x12\x1a\n" +
+	"\bprotocol\x18\n" +
+	" \x01(\rR\bprotocol\x12'\n" +
+	"\x0fcommand_version\x18\v \x01(\rR\x0ecommandVersion\x12\x1a\n" +
+	"\bdraining\x18\f \x01(\bR\bdraining*L\n" +
 	"\x0fDestinationKind\x12\x1a\n" +
 	"\x16DESTINATION_KIND_QUEUE\x10\x00\x12\x1d\n" +
 	"\x19DESTINATION_KIND_EXCHANGE\x10\x01B1Z/github.com/brokerd/brokerd/proto/meta/v1;metav1b\x06proto3"

@@ -267,10 +267,11 @@ func (*SnapshotRecord_Trailer) isSnapshotRecord_Kind() {}
 
 type SnapshotHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`                              // the greatest version of a command that led to the state
 	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`                                  // of the last command applied
 	LastQueueId   uint64                 `protobuf:"varint,3,opt,name=last_queue_id,json=lastQueueId,proto3" json:"last_queue_id,omitempty"` // the greatest ever assigned
 	Initialized   bool                   `protobuf:"varint,4,opt,name=initialized,proto3" json:"initialized,omitempty"`
+	ClusterId     string                 `protobuf:"bytes,5,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +332,13 @@ func (x *SnapshotHeader) GetInitialized() bool {
 		return x.Initialized
 	}
 	return false
+}
+
+func (x *SnapshotHeader) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
 }
 
 type SnapshotTrailer struct {
@@ -398,12 +406,14 @@ const file_proto_meta_v1_snapshot_proto_rawDesc = "" +
 	" \x01(\v2\x1a.brokerd.meta.v1.ParameterH\x00R\tparameter\x12+\n" +
 	"\x04node\x18\v \x01(\v2\x15.brokerd.meta.v1.NodeH\x00R\x04node\x12<\n" +
 	"\atrailer\x18\f \x01(\v2 .brokerd.meta.v1.SnapshotTrailerH\x00R\atrailerB\x06\n" +
-	"\x04kind\"\x86\x01\n" +
+	"\x04kind\"\xa5\x01\n" +
 	"\x0eSnapshotHeader\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\"\n" +
 	"\rlast_queue_id\x18\x03 \x01(\x04R\vlastQueueId\x12 \n" +
-	"\vinitialized\x18\x04 \x01(\bR\vinitialized\"-\n" +
+	"\vinitialized\x18\x04 \x01(\bR\vinitialized\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x05 \x01(\tR\tclusterId\"-\n" +
 	"\x0fSnapshotTrailer\x12\x1a\n" +
 	"\bentities\x18\x01 \x01(\x04R\bentitiesB1Z/github.com/brokerd/brokerd/proto/meta/v1;metav1b\x06proto3"
 
