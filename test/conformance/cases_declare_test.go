@@ -179,7 +179,7 @@ func topicMiss(id, about, binding string, keys ...string) conformanceCase {
 var declareCases = []conformanceCase{
 	{id: "S0.2", about: "a reply text is cut at 255 octets", script: script(`
 		> queue.declare queue=` + longName + ` passive
-		< channel.close 404 NOT_FOUND - no queue '` + longName[:255-len("NOT_FOUND - no queue '")] + ` (50,10)`)},
+		< channel.close 404 NOT_FOUND - no queue '` + longName[:252-len("NOT_FOUND - no queue '")] + `... (50,10)`)},
 	{id: "S0.6", about: "a channel that fails gives back its messages and its consumers", script: `
 		> queue.declare queue=q
 		< queue.declare-ok queue=q

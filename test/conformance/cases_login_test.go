@@ -126,7 +126,7 @@ var tuneCases = []conformanceCase{
 		b1< channel.open-ok
 		b> queue.declare queue=q exclusive
 		b< queue.declare-ok queue=q
-		b> raw 0100010000000a003c002800000000017100ce 0200010000000e003c000000000000000013880000ce 03000100000ff8 78*4088 ce 03000100000390 78*912 ce
+		b> raw 0100010000000a003c0028000000017100ce 0200010000000e003c000000000000000013880000ce 03000100000ff8 78*4088 ce 03000100000390 78*912 ce
 		b> basic.get queue=q no-ack
 		b< basic.get-ok delivery-tag=1 routing-key=q body=xxx…
 		do sizes`),

@@ -156,8 +156,14 @@ func (c *client) open(channel uint16) error {
 	return nil
 }
 
-// close says goodbye and waits for the answer, so that what belongs to the connection is gone.
+// close says goodbye and waits for the answer, so that what belongs to the connection is gone. A broker that does not
+// read is not waited for longer than for any other frame.
 func (c *client) close() {
+	if !c.ready { // the broker would not answer
+		c.abandon()
+		return
+	}
+	c.hears.Store(false)
 	c.send(0, &wire.ConnectionClose{ReplyCode: 200, ReplyText: "bye"})
 	for got := ""; got != "connection.close-ok" && got != eof && got != nothing; {
 		got = c.next(0)

@@ -30,7 +30,7 @@ func (s *nodeSpec) start() (*target, error) {
 	}
 	cfg := config.Default()
 	cfg.DataDir = s.dir
-	cfg.AMQP.Listen = []string{"127.0.0.1:0"}
+	cfg.AMQP.Listen, cfg.HTTP.Listen = []string{"127.0.0.1:0"}, ""
 	if s.adjust != nil {
 		s.adjust(cfg)
 	}

@@ -75,6 +75,7 @@ func (r *run) play(s script) error {
 
 // until repeats a request while its answer is not yet the expected one. A publish may have none.
 func (r *run) until(request, answer string) error {
+	var last error // that says more than that nothing came
 	patience := r.patience
 	if strings.Contains(request, "> basic.publish ") {
 		r.patience = min(patience, quiet)
@@ -85,8 +86,14 @@ func (r *run) until(request, answer string) error {
 			return err
 		}
 		err := r.step(answer)
-		if err == nil || time.Now().After(deadline) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if last == nil || !strings.HasSuffix(err.Error(), nothing) {
+			last = err
+		}
+		if time.Now().After(deadline) {
+			return last
 		}
 	}
 }
