@@ -83,6 +83,7 @@ var exchangeCases = []conformanceCase{
 	topic("S3.11e", "a word is compared octet by octet", "Aé.b", "Aé.b"),
 	topicMiss("S3.11f", "* is exactly one word", "a.*", "a", "a.b.c", "A.b"),
 	topicMiss("S3.11g", "a.# is no prefix of a word", "a.#", "ab", "b.a", ""),
+	topic("S3.11i", "any number of #", "#.a.#.b.#", "a.b", "x.a.y.b.z", "a.a.b.b"),
 	{id: "S3.11h", about: "keys of 255 octets", script: script(`
 		> queue.declare queue=q exclusive
 		< queue.declare-ok queue=q

@@ -102,14 +102,16 @@ var deadLetterCases = []conformanceCase{
 		< queue.declare-ok queue=q
 		> basic.qos prefetch-count=1
 		< basic.qos-ok
+		2> confirm.select
+		2< confirm.select-ok
 		> basic.consume queue=q consumer-tag=t
 		< basic.consume-ok consumer-tag=t
 		> basic.publish routing-key=q body=low
 		< basic.deliver consumer-tag=t delivery-tag=1 routing-key=q body=low
-		> basic.publish routing-key=q priority=1 body=mid
-		> basic.publish routing-key=q priority=5 body=high
-		> basic.qos prefetch-count=1
-		< basic.qos-ok
+		2> basic.publish routing-key=q priority=1 body=mid
+		2< basic.ack delivery-tag=1
+		2> basic.publish routing-key=q priority=5 body=high
+		2< basic.ack delivery-tag=2
 		> basic.ack delivery-tag=1
 		< basic.deliver consumer-tag=t delivery-tag=2 routing-key=q priority=5 body=high
 		> basic.ack delivery-tag=2
