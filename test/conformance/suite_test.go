@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,7 +15,7 @@ import (
 	"github.com/brokerd/brokerd/cluster"
 )
 
-// conformanceCase is one line of the reference.
+// conformanceCase is a script, and what it needs.
 type conformanceCase struct {
 	id     string
 	about  string
@@ -47,6 +48,12 @@ var (
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	flag.Parse()
+	// Most cases that are played at once only wait, so that the number of processors says nothing.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if uri := os.Getenv("AMQP_URL"); uri != "" {
 		var err error
 		if subject, err = aim(uri); err != nil {
