@@ -3,8 +3,9 @@ VERSION ?=
 LDFLAGS  = -s -w $(if $(VERSION),-X main.version=$(VERSION))
 FUZZTIME ?= 20s
 BENCH    ?= .
+CHAOS    ?=
 
-.PHONY: all build test race lint fuzz bench e2e ci clean
+.PHONY: all build test race lint fuzz bench e2e chaos ci clean
 
 all: lint test build
 
@@ -28,6 +29,10 @@ bench:
 
 e2e:
 	.ci/run e2e
+
+# make chaos CHAOS='-duration 2h -seed 7'
+chaos:
+	CHAOS="$(CHAOS)" .ci/run chaos
 
 ci:
 	.ci/run

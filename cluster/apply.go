@@ -32,7 +32,11 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 	for _, c := range changes {
 		switch e := c.Entity().(type) {
 		case *meta.Queue:
-			b.applyQueue(e, c.Deleted())
+			if was, ok := c.Before.(*meta.Queue); ok && !c.Deleted() && was.Leader != e.Leader {
+				b.engines.move(was, e, new.Index())
+			} else {
+				b.applyQueue(e, c.Deleted())
+			}
 		case *meta.Policy:
 			b.compilePolicies(new, e.VHost)
 			b.reconfigure(e.VHost)
@@ -67,17 +71,18 @@ func (b *Broker) takeEffect(old, new *meta.State, changes []meta.Change) (ending
 	}
 	b.routes.publish()
 	b.events.follow(changes)
+	b.arrivals.review(new)
 	return ending
 }
 
 func (b *Broker) applyQueue(q *meta.Queue, deleted bool) {
 	if deleted {
 		b.engines.drop(q.ID)
-		if b.links != nil && q.Leader != b.opts.NodeID {
+		if b.links != nil {
 			b.links.Drop(q.ID)
 		}
 	} else if q.Leader == b.opts.NodeID {
-		b.engines.start(q, nil)
+		b.engines.start(q, source{})
 	}
 }
 
@@ -110,15 +115,20 @@ func (b *Broker) replace(s *meta.State) (ending []victims) {
 	}
 	b.nodes.follow(s)
 	b.credentials.forget()
-	for _, e := range b.engines.all() {
-		if s.QueueByID(e.def.ID) == nil {
-			b.engines.drop(e.def.ID)
+	for q := range before.AllQueues() {
+		if s.QueueByID(q.ID) == nil {
+			b.applyQueue(q, true)
 		}
 	}
 	b.compileAllPolicies(s)
 	for q := range s.AllQueues() {
-		b.applyQueue(q, false)
+		if was := before.QueueByID(q.ID); was != nil && was.Leader != q.Leader {
+			b.engines.move(was, q, s.Index())
+		} else {
+			b.applyQueue(q, false)
+		}
 	}
+	b.arrivals.review(s)
 	for v := range s.VHosts() {
 		b.reconfigure(v.Name)
 	}

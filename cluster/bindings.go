@@ -98,6 +98,7 @@ func (a *Access) bind(b *meta.Binding, args wire.Table) error {
 		}
 	}
 	if a.broker.State().Binding(b) != nil {
+		a.broker.agreed()
 		return nil
 	}
 	result, err := a.propose(meta.Bind{Binding: *b})

@@ -51,6 +51,9 @@ type Options struct {
 	// connection was opened with. It is called while that takes effect: it must not wait, nor call the Broker. Connections that are
 	// still being opened are seen by Access.Revoked. May be nil.
 	CloseConnections func(match func(id uint64, vhost, user string) bool, reason string)
+	// Refuse has the server refuse new connections of clients while the node is being drained, or take them again. It must not wait. May
+	// be nil.
+	Refuse func(refuse bool)
 	// Network connects this node with others; nil for a node that stays alone. The Broker registers its services, serves it and
 	// closes it.
 	Network *network.Network
@@ -85,6 +88,9 @@ type Broker struct {
 	service     *peer.Service              // nil without network
 	clusterID   atomic.Pointer[string]
 	membership  *membership
+	arrivals    arrivals
+	moves       *moves
+	drains      drains
 	nodes       *nodes
 	credentials *credentials
 	usage       usage
@@ -117,6 +123,9 @@ type Broker struct {
 	tasks  sync.WaitGroup
 	// leaving is closed when the Broker begins to close, for tasks that Close need not wait for.
 	leaving chan struct{}
+	// staying ends with it.
+	staying context.Context
+	leave   context.CancelFunc
 	// taskMu guards closing, so that no task starts once Close waits for them.
 	taskMu  sync.Mutex
 	closing bool
@@ -145,12 +154,16 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b := &Broker{opts: o, log: o.Logger, credentials: newCredentials(), usage: newUsage(), routed: make(chan struct{})}
 	b.events.broker = b
-	b.engines = engines{broker: b, byID: make(map[uint64]*engine)}
+	b.engines = engines{broker: b, byID: make(map[uint64]*engine), former: make(map[uint64]*engine),
+		gates: make(map[uint64]*gate)}
+	b.arrivals = arrivals{broker: b, byQueue: make(map[uint64]*arrival)}
+	b.moves = &moves{broker: b}
 	b.routes.broker = b
 	b.nodes = newNodes(b)
 	b.membership = &membership{broker: b, opened: make(chan struct{})}
 	b.guards = guards{broker: b, byName: make(map[exchangeName]*guard)}
 	b.leaving = make(chan struct{})
+	b.staying, b.leave = context.WithCancel(context.Background())
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 
 	o.Meta.NodeID = o.NodeID
@@ -168,6 +181,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	if err := b.open(ctx); err != nil {
 		b.cancel()
+		b.leave()
 		ctx := context.WithoutCancel(ctx)
 		if b.meta != nil {
 			err = errors.Join(err, b.meta.Shutdown(ctx))
@@ -198,6 +212,7 @@ func (b *Broker) openLinks() {
 	})
 	peerv1.RegisterQueuesServer(b.network.Server(), b.service)
 	peerv1.RegisterMembershipServiceServer(b.network.Server(), b.membership)
+	peerv1.RegisterMoveServiceServer(b.network.Server(), b.moves)
 }
 
 // open brings up the metadata, and then everything that the metadata says this node has.
@@ -213,6 +228,9 @@ func (b *Broker) open(ctx context.Context) error {
 		return fmt.Errorf("cluster: starting node %s: %w", b.opts.NodeID, err)
 	}
 	b.owner.Store(&meta.Owner{Node: b.opts.NodeID, Incarnation: run.Incarnation})
+	if err := b.endDraining(ctx); err != nil {
+		return fmt.Errorf("cluster: taking node %s back into service: %w", b.opts.NodeID, err)
+	}
 	b.start()
 	if b.network != nil {
 		b.nodes.follow(b.State())
@@ -233,20 +251,22 @@ func (b *Broker) start() {
 	// The metadata is the authority: what the log holds of other queues was deleted while this node was down, or its deletion
 	// was cut off.
 	guarded := guardIDs(s)
+	recovered := b.opts.Store.Recovered()
+	logs := b.arrivals.identify(recovered)
 	b.opts.Store.DropUnknown(func(id uint64) bool {
 		if guarded[id] {
 			return true
 		}
-		q := s.QueueByID(id)
-		return q != nil && q.Leader == b.opts.NodeID
+		q := s.QueueByID(logs.queueOf(id))
+		return q != nil && q.Leader == b.opts.NodeID && logs.of(q.ID) == id
 	})
-	recovered := b.opts.Store.Recovered()
 	b.guards.recovered = recovered
 	b.compileAllPolicies(s)
 	led := 0
 	for q := range s.AllQueues() {
 		if q.Leader == b.opts.NodeID {
-			b.engines.start(q, recovered[q.ID])
+			log := logs.of(q.ID)
+			b.engines.start(q, source{log: log, recovered: recovered[log]})
 			led++
 		}
 	}
@@ -270,9 +290,14 @@ func (b *Broker) Close(ctx context.Context) error {
 		return nil
 	}
 	close(b.leaving)
+	b.leave()
 	b.finishTasks(ctx)
 	// Other nodes need not wait for the next start of this one to see its queues go. If it fails, that start does it.
-	if _, err := b.meta.Propose(ctx, meta.EndOwner{Owner: b.run()}); err != nil {
+	// That must not use up the time for what follows: nodes that are stopped together end up without a majority.
+	ending, cancel := context.WithTimeout(ctx, endTimeout)
+	_, err := b.meta.Propose(ending, meta.EndOwner{Owner: b.run()})
+	cancel()
+	if err != nil {
 		b.log.Warn("what this node owned stays until its next start", "node", b.opts.NodeID, "error", err)
 	}
 	b.mu.Lock()
@@ -285,6 +310,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.engines.stop()
 	return errors.Join(b.meta.Shutdown(ctx), b.closeNetwork(ctx))
 }
+
+// endTimeout bounds the last change of a node that stops.
+const endTimeout = 2 * time.Second
 
 // closeNetwork ends the links to other nodes and the listener for them.
 func (b *Broker) closeNetwork(ctx context.Context) error {
@@ -445,7 +473,7 @@ func (b *Broker) look(r resource) (q *meta.Queue, h queue.Handle, departure <-ch
 		return nil, nil, nil
 	}
 	if e := b.engines.get(q.ID); e != nil {
-		return q, e.queue, e.departure()
+		return q, b.engines.handle(q), e.goodbye()
 	}
 	return q, b.engines.handle(q), nil
 }

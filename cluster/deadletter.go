@@ -81,6 +81,7 @@ type posts struct {
 
 type post struct {
 	to       *routing.Queue
+	id       uint64 // of the queue
 	block    block.Block
 	priority uint8
 	only     []int // indexes of the letters that go nowhere else
@@ -112,7 +113,7 @@ func (p *posts) add(to *routing.Queue, r *block.Record, letter int, only bool) {
 	}
 	if at < 0 {
 		at = len(p.list)
-		p.list = append(p.list, post{to: to, priority: r.Priority})
+		p.list = append(p.list, post{to: to, id: to.Def.ID, priority: r.Priority})
 	}
 	p.list[at].block.Append(r)
 	if only {
@@ -148,7 +149,7 @@ func (b *Broker) sendAway(post *post, to queue.Handle, whole *queue.Batch, wait 
 		b.spawn(func() {
 			select {
 			case <-time.After(wait):
-				b.sendAway(post, b.handleOf(post.to.Def.ID, to), whole, min(2*wait, lastPause))
+				b.sendAway(post, b.handleOf(post.id, to), whole, min(2*wait, lastPause))
 			case <-b.leaving:
 			}
 		})

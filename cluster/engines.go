@@ -18,36 +18,57 @@ type engines struct {
 
 	mu   sync.RWMutex
 	byID map[uint64]*engine
+	// former are engines of queues that have moved to other nodes: they pass on what still comes here.
+	former map[uint64]*engine
+	// gates stand for queues that have moved since this node runs.
+	gates map[uint64]*gate
 }
 
 // engine is a queue that this node leads.
 type engine struct {
 	def   *meta.Queue
 	queue *queue.Queue
+	since uint64 // see source
 	// settings are what arguments and policies make of the queue.
 	settings atomic.Pointer[policy.Settings]
+	// policies are the names of the policy and the operator policy in force.
+	policies atomic.Pointer[[2]string]
 
 	// deleting is held from the engine's word that the queue may go until the cluster has agreed or refused, so that a
 	// second delete does not take the first one's outcome for granted.
 	deleting sync.Mutex
+	// moving is held while the queue is being moved to another node.
+	moving sync.Mutex
 
 	mu sync.Mutex // guards the rest
+	// departure is not nil while the queue is held still to be moved; left is closed when it has.
+	departure *queue.Departure
+	left      chan struct{}
 	// leaving is not nil while an auto-delete queue without consumers is being deleted; it is closed when that is over.
 	leaving chan struct{}
 	again   bool // the last consumer left once more while leaving
 }
 
+// source is where a queue's messages come from. The zero source is that of a new queue.
+type source struct {
+	log       uint64           // id in the log, 0 for the queue's
+	recovered *block.Recovered // found in the log
+	arrival   *queue.Arrival   // sent by the node that led the queue before
+	since     uint64           // index of the metadata at which this node became the leader, 0 if it was when it started
+}
+
 // start makes the engine of q if there is none.
-func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
+func (s *engines) start(q *meta.Queue, from source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byID[q.ID] != nil {
 		return
 	}
-	e := &engine{def: q}
+	e := &engine{def: q, since: from.since, left: make(chan struct{})}
 	o := &s.broker.opts
-	set := s.broker.settingsOf(q)
+	set, names := s.broker.settingsOf(q)
 	e.settings.Store(set)
+	e.policies.Store(names)
 	settings, deadLetter := engineSettings(set), func(l *queue.Letters) { s.broker.deadLetter(e, l) }
 	name, store := q.StoreOf()
 	delays := store && !q.KeepsHistory()
@@ -64,7 +85,9 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Durable:    q.Durable,
 		AutoDelete: q.AutoDelete,
 		Log:        o.Store,
-		Recovered:  recovered,
+		LogID:      from.log,
+		Recovered:  from.recovered,
+		Arrival:    from.arrival,
 		Memory:     o.Memory,
 		OnUnused:   func() { s.broker.unused(e) },
 		OnExpired:  func() { s.broker.expired(e) },
@@ -74,6 +97,7 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 		Settings:     settings,
 		Delays:       delays,
 		DeadLetter:   deadLetter,
+		Forward:      func(to queue.Handle, p *queue.Publication) { s.broker.forwardLetters(q.ID, to, p) },
 		Logger:       o.Logger,
 
 		Deduplication: deduplication(set.Deduplication),
@@ -87,14 +111,19 @@ func (s *engines) start(q *meta.Queue, recovered *block.Recovered) {
 // drop ends the engine of a queue that is gone, and its stored messages. It does not wait.
 func (s *engines) drop(id uint64) {
 	s.mu.Lock()
-	e := s.byID[id]
+	e, f := s.byID[id], s.former[id]
 	delete(s.byID, id)
+	delete(s.former, id)
+	delete(s.gates, id)
 	s.mu.Unlock()
 	if e != nil {
 		if e.def.Type != meta.TypeStore {
 			s.broker.figures.deleted.Add(1)
 		}
 		e.queue.Drop()
+	}
+	if f != nil {
+		f.queue.Drop()
 	}
 }
 
@@ -120,6 +149,17 @@ func (s *engines) get(id uint64) *engine {
 
 // handle returns what stands for q on this node.
 func (s *engines) handle(q *meta.Queue) queue.Handle {
+	s.mu.RLock()
+	g := s.gates[q.ID]
+	s.mu.RUnlock()
+	if g != nil && g.leader == q.Leader {
+		return g
+	}
+	return s.direct(q)
+}
+
+// direct is handle for a queue that has not moved.
+func (s *engines) direct(q *meta.Queue) queue.Handle {
 	if e := s.get(q.ID); e != nil {
 		return e.queue
 	}
@@ -153,8 +193,8 @@ func (s *engines) lockDelete(id uint64) (unlock func()) {
 	return e.deleting.Unlock
 }
 
-// departure returns what to wait for while e is on its way out for want of consumers, nil if it is not.
-func (e *engine) departure() <-chan struct{} {
+// goodbye returns what to wait for while e is on its way out for want of consumers, nil if it is not.
+func (e *engine) goodbye() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.leaving

@@ -27,11 +27,14 @@ const nobody = "rmq-internal"
 // a deletion of a vhost with more queues and bindings than that reaches it.
 const maxPendingEvents = 1 << 20
 
-// events publishes to the event exchange. Nothing is kept or built while the exchange has no binding.
+// events publishes to the event exchange and to subscribers. Nothing is kept or built while the exchange has no binding and there
+// are no subscribers.
 type events struct {
 	broker *Broker
-	// listening says that the exchange has bindings. It is set while a state takes effect.
+	// listening says that the exchange has bindings, or that there are subscribers.
 	listening atomic.Bool
+	// subscribed says that there are subscribers.
+	subscribed atomic.Bool
 
 	mu      sync.Mutex
 	pending []happening
@@ -39,6 +42,8 @@ type events struct {
 	running bool               // a task is publishing
 	lost    int                // events that found no room since the last line in the log
 	actors  map[subject]string // subject of a change that is being proposed -> user
+
+	subscribers map[*Subscription]struct{}
 }
 
 // happening is one event, or the changes that one state brought.
@@ -73,7 +78,9 @@ func (e *events) exchange() (*routing.VHost, *routing.Exchange) {
 // look finds out whether anybody listens. It is called whenever the routes have changed.
 func (e *events) look() bool {
 	_, x := e.exchange()
-	listening := x != nil && x.Bindings() > 0
+	e.mu.Lock() // so that no earlier answer is stored after a later one
+	defer e.mu.Unlock()
+	listening := x != nil && x.Bindings() > 0 || e.subscribed.Load()
 	e.listening.Store(listening)
 	return listening
 }
@@ -199,8 +206,9 @@ func (e *events) publish(h *happening) {
 
 // send publishes one message to the event exchange.
 func (e *events) send(at time.Time, key string, headers wire.Table) {
+	e.tell(Event{Time: at, Name: key, Details: headers})
 	v, x := e.exchange()
-	if x == nil {
+	if x == nil || x.Bindings() == 0 {
 		return
 	}
 	headers = append(headers, field("timestamp_in_ms", wire.Int64(at.UnixMilli())))

@@ -131,8 +131,8 @@ func (a *Access) DeleteExchange(name string, ifUnused bool) error {
 		return err
 	}
 	_, err := a.propose(meta.DeleteExchange{VHost: a.vhost, Name: r.name, IfUnused: ifUnused})
-	if errors.Is(err, meta.ErrNoExchange) {
-		return nil
+	if errors.Is(err, meta.ErrNoExchange) { // another delete was faster
+		return a.broker.catchUp(r)
 	}
 	return clientError(err, r)
 }

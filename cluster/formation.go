@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/brokerd/brokerd/cluster/meta"
@@ -83,7 +85,12 @@ func (b *Broker) formInitial(ctx context.Context, list []string) (join []string,
 	}
 }
 
-const probeTimeout = 2 * time.Second
+const (
+	probeTimeout = 2 * time.Second
+	// leaderAttempt is longer than an election takes: a node without a leader after that asks whether it still is a member.
+	leaderAttempt = 3 * time.Second
+	voteTimeout   = 5 * time.Second
+)
 
 // openMeta brings up the metadata group: as it was, as a group of its own, or as a member of a group that it joins.
 func (b *Broker) openMeta(ctx context.Context) error {
@@ -125,7 +132,46 @@ func (b *Broker) openMeta(ctx context.Context) error {
 	if err := b.awaitLeader(ctx); err != nil {
 		return err
 	}
+	if join != nil {
+		b.awaitVote(ctx)
+	}
 	return b.rememberCluster()
+}
+
+// awaitVote waits until this node, which has joined and caught up, has a vote, if it is to have one: once it serves clients, they may
+// rely on what the cluster survives. A cluster that is short of that already cannot give it, so it does not wait for long.
+func (b *Broker) awaitVote(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
+	defer cancel()
+	if err := b.meta.Join(ctx, b.opts.NodeID); err != nil {
+		b.log.Warn("no vote in the cluster yet", "error", err)
+		return
+	}
+	for {
+		members, err := b.meta.Members()
+		if err != nil {
+			b.log.Warn("no vote in the cluster yet", "error", err)
+			return
+		}
+		voters := 0
+		for _, m := range members {
+			if m.Voter {
+				voters++
+			}
+			if m.Voter && m.ID == b.opts.NodeID {
+				return
+			}
+		}
+		if voters >= meta.MaxVoters {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			b.log.Warn("no vote in the cluster yet", "error", context.Cause(ctx))
+			return
+		case <-time.After(firstPause):
+		}
+	}
 }
 
 // clusterFile, beside the metadata, has the id of the cluster. The metadata has it, too, but a member only knows that once it has
@@ -148,14 +194,20 @@ func (b *Broker) recallCluster(empty bool) error {
 	return nil
 }
 
+// rememberCluster writes the id of the cluster to clusterFile. A node that joined has it from the answer, and not in the file yet.
 func (b *Broker) rememberCluster() error {
 	id := b.meta.State().ClusterID()
-	if id == "" || b.ClusterID() == id {
+	if id == "" {
 		return nil
 	}
-	b.clusterID.Store(&id)
-	if b.network != nil {
-		b.network.Renew()
+	if b.ClusterID() != id {
+		b.clusterID.Store(&id)
+		if b.network != nil {
+			b.network.Renew()
+		}
+	}
+	if known, err := os.ReadFile(b.clusterFile()); err == nil && strings.TrimSpace(string(known)) == id {
+		return nil
 	}
 	f, err := os.CreateTemp(b.opts.Meta.Dir, "cluster-*")
 	if err != nil {
@@ -171,30 +223,34 @@ func (b *Broker) rememberCluster() error {
 	return nil
 }
 
-// checkFormation looks whether what the node is configured to join is what it belongs to.
+// checkFormation looks whether what the node is configured to join is what it belongs to. Addresses where nobody answers do not
+// count: the node needs no one of them any more.
 func (b *Broker) checkFormation(ctx context.Context) error {
-	if members, err := b.meta.Members(); err == nil && len(members) > 1 {
-		return b.checkStanding(ctx)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	own := b.ClusterID() // the metadata may know it only once there is a leader
+	foreign := make([]bool, len(b.opts.Formation.Join))
+	var probes sync.WaitGroup
+	for i, address := range b.opts.Formation.Join {
+		probes.Go(func() {
+			id, err := b.network.Probe(ctx, address)
+			foreign[i] = errors.Is(err, network.ErrForeignCluster) || err == nil && own != "" && id.Cluster != "" && id.Cluster != own
+		})
 	}
-	own := b.meta.State().ClusterID()
-	for _, address := range b.opts.Formation.Join {
-		probe, cancel := context.WithTimeout(ctx, probeTimeout)
-		id, err := b.network.Probe(probe, address)
-		cancel()
-		if errors.Is(err, network.ErrForeignCluster) || err == nil && id.Cluster != "" && id.Cluster != own {
-			return fmt.Errorf("%w: %s belongs to another cluster, and this node has data of its own (cluster %s): a node that joins "+
-				"needs an empty data directory", ErrFormation, address, own)
-		}
+	probes.Wait()
+	if i := slices.Index(foreign, true); i >= 0 {
+		return fmt.Errorf("%w: %s belongs to another cluster, and this node has data of its own (cluster %s): a node that joins "+
+			"needs an empty data directory", ErrFormation, b.opts.Formation.Join[i], own)
 	}
 	return nil
 }
 
 // awaitLeader waits until the group has a leader and this node has what the leader has. Without a majority of the members that is
-// as long as it takes.
+// as long as it takes, unless the cluster has one and this node is no longer a member of it: that tells nobody who is not.
 func (b *Broker) awaitLeader(ctx context.Context) error {
 	said := time.Now()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, sayAgain)
+		attempt, cancel := context.WithTimeout(ctx, leaderAttempt)
 		err := b.meta.ReadIndex(attempt)
 		cancel()
 		if err == nil {
@@ -202,6 +258,9 @@ func (b *Broker) awaitLeader(ctx context.Context) error {
 		}
 		if ctx.Err() != nil || errors.Is(err, meta.ErrShutdown) || errors.Is(err, meta.ErrIncompatible) {
 			return fmt.Errorf("cluster: waiting for the leader of the metadata: %w", err)
+		}
+		if err := b.checkStanding(ctx); err != nil {
+			return fmt.Errorf("cluster: %w", err)
 		}
 		if time.Since(said) >= sayAgain {
 			said = time.Now()

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -46,7 +49,8 @@ func (m *membership) Forward(ctx context.Context, r *peerv1.ForwardRequest) (*pe
 	return &peerv1.ForwardResponse{Response: response}, nil
 }
 
-// Standing implements peerv1.MembershipServiceServer.
+// Standing implements peerv1.MembershipServiceServer. It speaks for the cluster, not for this node's copy of the metadata, which may
+// be behind: a node that is told that it is no member gives up.
 func (m *membership) Standing(ctx context.Context, _ *peerv1.StandingRequest) (*peerv1.StandingResponse, error) {
 	g, err := m.group()
 	if err != nil {
@@ -55,6 +59,9 @@ func (m *membership) Standing(ctx context.Context, _ *peerv1.StandingRequest) (*
 	caller, ok := network.Caller(ctx)
 	if !ok {
 		return nil, status.Error(codes.Unauthenticated, "the calling node is not known")
+	}
+	if err := g.ReadIndex(ctx); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	s := g.State()
 	return &peerv1.StandingResponse{Member: s.Node(caller.Node) != nil, ClusterId: s.ClusterID(), Index: s.Index()}, nil
@@ -119,12 +126,29 @@ func (b *Broker) forward(ctx context.Context, leader string, request []byte) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", meta.ErrNotSent, err)
 	}
-	r, err := peerv1.NewMembershipServiceClient(conn).Forward(ctx, &peerv1.ForwardRequest{Request: request})
-	if err != nil {
-		return nil, err
+	var sent departure
+	r, err := peerv1.NewMembershipServiceClient(conn).Forward(ctx, &peerv1.ForwardRequest{Request: request}, grpc.PerRPCCredentials(&sent))
+	switch {
+	case err == nil:
+		return r.GetResponse(), nil
+	case !sent.Load(): // such as when the leader has died, and there is no new one yet
+		return nil, fmt.Errorf("%w: %w", meta.ErrNotSent, err)
 	}
-	return r.GetResponse(), nil
+	return nil, err
 }
+
+// departure becomes true when a call is about to be sent: gRPC asks for its credentials, which it does not need, once it has a
+// connection to send it on, and not before.
+type departure struct{ atomic.Bool }
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (d *departure) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	d.Store(true)
+	return nil, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials: there is nothing to be kept secret.
+func (*departure) RequireTransportSecurity() bool { return false }
 
 // join asks members of a cluster to take this node in, until one of them does, or all who answer refuse for good.
 func (b *Broker) join(ctx context.Context, addresses []string) error {
@@ -195,7 +219,9 @@ func (b *Broker) joinVia(ctx context.Context, address string, request *peerv1.Jo
 
 // final says whether another attempt to join cannot end better.
 func final(err error) bool {
-	for _, f := range []error{network.ErrWrongSecret, network.ErrForeignCluster, network.ErrVersion, network.ErrSelf} {
+	for _, f := range []error{
+		network.ErrWrongSecret, network.ErrTLS, network.ErrForeignCluster, network.ErrVersion, network.ErrSelf,
+	} {
 		if errors.Is(err, f) {
 			return true
 		}
@@ -247,28 +273,48 @@ func (b *Broker) register(ctx context.Context) error {
 	return nil
 }
 
-// checkStanding refuses to go on with the metadata of a cluster that has removed this node. Members that cannot be reached do not
-// count; a node that none can be asked waits for its leader as any other.
+// checkStanding returns ErrRemoved if a member of the cluster says that this node is none. Members that cannot be reached, or do not
+// know because they have no leader either, do not count.
 func (b *Broker) checkStanding(ctx context.Context) error {
-	s := b.meta.State()
-	for n := range s.Nodes() {
-		if n.Name == b.opts.NodeID {
+	if b.network == nil {
+		return nil
+	}
+	// The log has the members even while its entries are not known to be committed, and the metadata are as empty as in the beginning.
+	members, err := b.meta.Members()
+	if err != nil {
+		return fmt.Errorf("members of the metadata group: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
+	defer cancel()
+	removedFrom := make([]string, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		if m.ID == b.opts.NodeID {
 			continue
 		}
-		conn, err := b.network.Conn(n.Name)
-		if err != nil {
-			continue
-		}
-		ask, cancel := context.WithTimeout(ctx, 2*time.Second)
-		r, err := peerv1.NewMembershipServiceClient(conn).Standing(ask, &peerv1.StandingRequest{})
-		cancel()
-		if err == nil && !r.GetMember() && r.GetIndex() >= s.Index() {
+		asked.Go(func() {
+			conn, err := b.network.Conn(m.ID)
+			if err != nil {
+				return
+			}
+			r, err := peerv1.NewMembershipServiceClient(conn).Standing(ctx, &peerv1.StandingRequest{})
+			if err == nil && !r.GetMember() {
+				removedFrom[i] = r.GetClusterId()
+			}
+		})
+	}
+	asked.Wait()
+	for _, id := range removedFrom {
+		if id != "" {
 			return fmt.Errorf("%w: cluster %s no longer has node %s (%s); it can join again with an empty data directory",
-				ErrRemoved, r.GetClusterId(), b.self().DisplayName, b.opts.NodeID)
+				ErrRemoved, id, b.self().DisplayName, b.opts.NodeID)
 		}
 	}
 	return nil
 }
+
+// standingTimeout bounds the question whether this node is a member.
+const standingTimeout = 2 * time.Second
 
 // ErrRemoved says that the cluster removed this node while it was away.
 var ErrRemoved = errors.New("this node was removed from its cluster")

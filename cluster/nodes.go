@@ -21,6 +21,14 @@ type nodes struct {
 	// moved is closed, and replaced, when something changes that a waiter may wait for.
 	moved chan struct{}
 	own   []string // alarms of this node
+
+	// announcing is held while the others are told how far this node is, so that the last word is the latest. It guards gates: those
+	// that are not open, by the index of the metadata at which they were made.
+	announcing sync.Mutex
+	gates      map[uint64]int
+
+	// telling is held while others are told of alarms, so that the last they hear is the latest. It is locked before mu.
+	telling sync.Mutex
 }
 
 // other is another node of the cluster.
@@ -28,11 +36,13 @@ type other struct {
 	up      bool
 	since   time.Time // when up changed last
 	applied uint64    // index of the metadata that it said to have applied
-	alarms  []string
+	// unsettled is as in peerv1.Applied.
+	unsettled uint64
+	alarms    []string
 }
 
 func newNodes(b *Broker) *nodes {
-	return &nodes{broker: b, others: make(map[string]*other), moved: make(chan struct{})}
+	return &nodes{broker: b, others: make(map[string]*other), moved: make(chan struct{}), gates: make(map[uint64]int)}
 }
 
 // change calls edit and wakes those who wait. edit may return false for nothing changed.
@@ -92,7 +102,6 @@ func (n *nodes) follow(s *meta.State) {
 
 // linked implements peer.Options.OnLink.
 func (n *nodes) linked(node string, up bool) {
-	var alarms []string
 	n.change(func() bool {
 		o := n.others[node]
 		if o == nil || o.up == up {
@@ -100,9 +109,8 @@ func (n *nodes) linked(node string, up bool) {
 		}
 		o.up, o.since = up, time.Now()
 		if !up {
-			o.alarms, o.applied = nil, 0
+			o.alarms, o.applied, o.unsettled = nil, 0, 0
 		}
-		alarms = slices.Clone(n.own)
 		return true
 	})
 	name := n.broker.nodeName(node)
@@ -112,8 +120,10 @@ func (n *nodes) linked(node string, up bool) {
 		return
 	}
 	n.broker.log.Info("node is reached", "node", name)
-	n.broker.links.Notify(node, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: alarms}})
-	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index()}})
+	n.sendAlarms(node)
+	n.announcing.Lock()
+	n.broker.links.Notify(node, &peerv1.Notice{Applied: &peerv1.Applied{Index: n.broker.meta.State().Index(), Unsettled: n.unsettled()}})
+	n.announcing.Unlock()
 }
 
 // noticed implements peer.Options.OnNotice and peer.ServiceOptions.OnNotice. It does not wait.
@@ -123,10 +133,10 @@ func (n *nodes) noticed(node string, notice *peerv1.Notice) {
 		a := notice.GetApplied()
 		n.change(func() bool {
 			o := n.others[node]
-			if o == nil || o.applied >= a.GetIndex() {
+			if o == nil || o.applied >= a.GetIndex() && o.unsettled == a.GetUnsettled() {
 				return false
 			}
-			o.applied = a.GetIndex()
+			o.applied, o.unsettled = max(o.applied, a.GetIndex()), a.GetUnsettled()
 			return true
 		})
 		select {
@@ -161,8 +171,63 @@ func (n *nodes) announce(index, term uint64) {
 		}
 	}
 	n.mu.Unlock()
+	n.announcing.Lock()
+	defer n.announcing.Unlock()
 	for _, name := range up {
-		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term}})
+		n.broker.links.Notify(name, &peerv1.Notice{Applied: &peerv1.Applied{Index: index, Term: term, Unsettled: n.unsettled()}})
+	}
+}
+
+// unsettled returns the index of the first gate that is not open, 0 for none. announcing is held.
+func (n *nodes) unsettled() (first uint64) {
+	for index := range n.gates {
+		if first == 0 || index < first {
+			first = index
+		}
+	}
+	return first
+}
+
+// shut notes that a gate was made by the change of the metadata at index.
+func (n *nodes) shut(index uint64) {
+	n.announcing.Lock()
+	n.gates[index]++
+	n.announcing.Unlock()
+}
+
+// opened notes that a gate is open, and tells the others.
+func (n *nodes) opened(index uint64) {
+	n.announcing.Lock()
+	if n.gates[index]--; n.gates[index] == 0 {
+		delete(n.gates, index)
+	}
+	n.announcing.Unlock()
+	n.change(func() bool { return true })
+	n.announce(n.broker.meta.State().Index(), 0)
+}
+
+// settle waits until all nodes that can be reached know of the move of a queue at index, and nothing is on its way any more that was
+// given to its former leader. It returns false if ctx ends first.
+func (n *nodes) settle(ctx context.Context, index uint64) bool {
+	for {
+		n.announcing.Lock()
+		own := n.unsettled()
+		n.announcing.Unlock()
+		n.mu.Lock()
+		late := own != 0 && own <= index
+		for _, o := range n.others {
+			late = late || o.up && (o.applied < index || o.unsettled != 0 && o.unsettled <= index)
+		}
+		moved := n.moved
+		n.mu.Unlock()
+		if !late {
+			return true
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 
@@ -213,10 +278,20 @@ func (b *Broker) SetAlarms(names []string) {
 		}
 	}
 	n.mu.Unlock()
-	for _, name := range up {
-		b.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: names}})
-	}
+	n.sendAlarms(up...)
 	n.tellAlarms()
+}
+
+// sendAlarms tells other nodes what this one is short of. It does not wait for them.
+func (n *nodes) sendAlarms(to ...string) {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.mu.Lock()
+	own := slices.Clone(n.own)
+	n.mu.Unlock()
+	for _, name := range to {
+		n.broker.links.Notify(name, &peerv1.Notice{Alarms: &peerv1.Alarms{Names: own}})
+	}
 }
 
 // tellAlarms tells the server what any node is short of: messages that are published here may go to queues there.
@@ -224,6 +299,8 @@ func (n *nodes) tellAlarms() {
 	if n.broker.opts.Alarmed == nil {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	n.mu.Lock()
 	all := slices.Clone(n.own)
 	for _, o := range n.others {

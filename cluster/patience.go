@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"time"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -43,19 +45,41 @@ func (p *patience) Close() error {
 	return nil
 }
 
-// awaitUp waits while node is a member that cannot be reached, until done is closed.
+// awaitUp waits while node is a member that cannot be reached, until done is closed, this node is about to stop, or it leads no more.
+// Raft waits for those who wait here before it closes its transport, and with them for the heartbeats that they are in charge of.
 func (n *nodes) awaitUp(node string, done <-chan struct{}) {
+	look := time.NewTicker(leadsStill)
+	defer look.Stop()
 	for {
 		n.mu.Lock()
-		o, moved := n.others[node], n.moved
+		o := n.others[node]
+		reached, moved := o == nil || o.up, n.moved
 		n.mu.Unlock()
-		if o == nil || o.up {
+		if reached {
 			return
 		}
 		select {
 		case <-moved:
 		case <-done:
 			return
+		case <-n.broker.leaving:
+			return
+		case <-look.C:
+			if n.ledByOthers() {
+				return
+			}
 		}
+	}
+}
+
+const leadsStill = 500 * time.Millisecond
+
+// ledByOthers says whether this node certainly does not lead the metadata.
+func (n *nodes) ledByOthers() bool {
+	select {
+	case <-n.broker.membership.opened:
+		return !n.broker.meta.IsLeader()
+	default:
+		return false
 	}
 }

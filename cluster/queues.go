@@ -38,7 +38,11 @@ func (a *Access) DeclareQueue(s QueueSpec) (QueueInfo, error) {
 		h.Touch()
 		status, err := h.Status()
 		if errors.Is(err, queue.ErrGone) && attempt < maxDeclareAttempts {
-			continue // deleted since
+			// Deleted since. The node that leads it may know that before this one does.
+			if err := a.broker.catchUp(r); err != nil {
+				return QueueInfo{}, err
+			}
+			continue
 		}
 		if err != nil {
 			return QueueInfo{}, a.broker.queueError(err, r)
@@ -53,6 +57,7 @@ const maxDeclareAttempts = 10
 // ensureQueue returns the queue of this name, whatever its properties, and makes it as s asks for if there is none.
 func (a *Access) ensureQueue(r resource, s *QueueSpec, generated bool) (*meta.Queue, queue.Handle, error) {
 	if q, h := a.broker.find(r); q != nil {
+		a.broker.agreed()
 		return q, h, nil
 	}
 	if reserved(r.name) && !generated {
@@ -195,21 +200,35 @@ func (b *Broker) deleteQueue(actor string, q *meta.Queue, h queue.Handle, ifUnus
 	defer unlock()
 	messages, err = h.PrepareDelete(ifUnused, ifEmpty)
 	if errors.Is(err, queue.ErrGone) {
-		return 0, nil // another delete was faster
+		return 0, b.awaitDeleted(q)
 	}
 	if err != nil {
 		return 0, err
 	}
 	_, err = b.proposeAs(b.ctx, actor, meta.DeleteQueue{VHost: q.VHost, Name: q.Name, ID: q.ID})
 	switch {
-	case errors.Is(err, meta.ErrNoQueue): // it went with its owner, or its vhost
-		return messages, nil
+	case errors.Is(err, meta.ErrNoQueue): // it went with its owner, its vhost, or by another delete
+		return messages, b.awaitDeleted(q)
 	case err != nil:
 		// If the change is committed after all, the apply hook drops the engine.
 		h.Resume()
 		return 0, err
 	}
 	return messages, nil
+}
+
+// awaitDeleted is for a delete that finds that another one was faster: it returns once all nodes know. If the queue is there still, the
+// node that leads it is going down: that is queue.ErrUnavailable.
+func (b *Broker) awaitDeleted(q *meta.Queue) error {
+	if err := b.catchUp(resource{kindQueue, q.Name, q.VHost}); err != nil {
+		return err
+	}
+	b.mu.RLock() // an engine goes a moment before the state says so
+	defer b.mu.RUnlock()
+	if b.State().QueueByID(q.ID) != nil {
+		return queue.ErrUnavailable
+	}
+	return nil
 }
 
 // PurgeQueue is queue.purge (SEMANTICS 5.15). It returns the number of ready messages that it removed.

@@ -315,6 +315,22 @@ func TestDeleteWithoutAgreement(t *testing.T) {
 	}
 }
 
+// A delete that finds the engine of its queue gone is no delete as long as the metadata has the queue: the engine is gone, too, when
+// its node is going down.
+func TestDeleteWhileNodeEnds(t *testing.T) {
+	n := startNode(t)
+	a := n.connect()
+	_, err := a.DeclareQueue(QueueSpec{Name: "q", Durable: true})
+	must(t, err)
+	q, _ := n.find(resource{kindQueue, "q", "/"})
+	n.engines.drop(q.ID)
+	_, err = a.DeleteQueue("q", false, false)
+	want(t, err, "NOT_FOUND - home node '"+n.nodeName(q.Leader)+"' of durable queue 'q' in vhost '/' is down or inaccessible")
+	if n.State().Queue("/", "q") == nil {
+		t.Error("the queue is gone all the same")
+	}
+}
+
 func TestConcurrentDeclares(t *testing.T) {
 	n := startNode(t)
 	const clients = 64

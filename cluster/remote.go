@@ -11,7 +11,7 @@ import (
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
-// led returns the engine of a queue for another node, nil if this node does not have it.
+// led returns the engine of a queue for another node, nil if this node does not lead it as far as it knows.
 func (b *Broker) led(id uint64) queue.Handle {
 	if e := b.engines.get(id); e != nil {
 		return e.queue
@@ -20,29 +20,37 @@ func (b *Broker) led(id uint64) queue.Handle {
 }
 
 // awaitLed is led for a queue that another node knows of already: it returns once this node has applied what the cluster had agreed
-// on before the call.
-func (b *Broker) awaitLed(ctx context.Context, id uint64) queue.Handle {
+// on before the call. If the queue has moved away, the other node is the one that does not know yet: then it is the engine that passes on
+// what comes. The error says that it cannot tell whether it leads the queue.
+func (b *Broker) awaitLed(ctx context.Context, id uint64) (queue.Handle, error) {
 	if h := b.led(id); h != nil {
-		return h
+		return h, nil
 	}
 	select {
 	case <-b.membership.opened:
 	case <-ctx.Done():
-		return nil
+		return nil, ctx.Err()
 	}
 	if err := b.meta.ReadIndex(ctx); err != nil {
-		return nil
+		return nil, err
 	}
 	select {
 	case <-b.routed: // until then the engines are being started
 	case <-ctx.Done():
-		return nil
+		return nil, ctx.Err()
 	}
-	return b.led(id)
+	if h := b.led(id); h != nil {
+		return h, nil
+	}
+	if e := b.engines.getFormer(id); e != nil {
+		return e.queue, nil
+	}
+	return nil, nil
 }
 
 // catchUp brings this node up to what the cluster had agreed on before the call, so that a name that is not found does not exist
-// (contract 4). The error is 541: nobody can say.
+// (contract 4). It also waits for the other nodes, so that none finds a name that this one has said to be gone. The error is 541:
+// nobody can say.
 func (b *Broker) catchUp(r resource) error {
 	if b.network == nil {
 		return nil
@@ -52,7 +60,20 @@ func (b *Broker) catchUp(r resource) error {
 	if err := b.meta.ReadIndex(ctx); err != nil {
 		return wire.Errorf(wire.InternalError, "whether there is %s could not be found out: %v", r, err)
 	}
+	b.nodes.agree(ctx, b.State().Index())
 	return nil
+}
+
+// agreed waits, as long as a change may take, until the other nodes have applied what this one has: for an answer that says no more
+// than that something is there already. It may be there by a change that is still under way, and whoever made that is not told
+// before all nodes have it. When nothing is under way this does not wait.
+func (b *Broker) agreed() {
+	if b.network == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.CommitTimeout)
+	defer cancel()
+	b.nodes.agree(ctx, b.State().Index())
 }
 
 // queueError is clientError for what a queue said: that of a node that is down names the node.
@@ -75,6 +96,13 @@ func (b *Broker) queueError(err error, r resource) error {
 // 406 (in use, not empty), or 541. A *wire.Error and nil are returned as they are.
 func (a *Access) QueueError(err error, name string) error {
 	return a.broker.queueError(err, resource{kindQueue, name, a.vhost})
+}
+
+// Elsewhere reports whether the queue that h stands for has moved since h was found, to a node that can be reached. It never waits.
+func (a *Access) Elsewhere(h queue.Handle) bool {
+	b := a.broker
+	q := b.State().QueueByID(h.ID())
+	return q != nil && b.Reachable(q.Leader) && b.engines.handle(q) != h
 }
 
 // SendReply hands a message to a consumer of direct replies on another node. It says whether that can be reached, and does not wait.

@@ -47,11 +47,11 @@ func vhostsWithPolicies(s *meta.State) iter.Seq[string] {
 	}
 }
 
-// settingsOf returns what the arguments and policies make of a queue.
-func (b *Broker) settingsOf(q *meta.Queue) *policy.Settings {
+// settingsOf returns what the arguments and policies make of a queue, and the names of the policy and the operator policy.
+func (b *Broker) settingsOf(q *meta.Queue) (*policy.Settings, *[2]string) {
 	if q.Type == meta.TypeStore { // no policy is meant for it
 		set, _ := policy.QueueSettings(nil, policy.Effective{})
-		return &set
+		return &set, nil
 	}
 	args, err := wire.ParseTable(q.Arguments)
 	if err != nil {
@@ -63,7 +63,10 @@ func (b *Broker) settingsOf(q *meta.Queue) *policy.Settings {
 			"reason", s.Why)
 	}
 	set, _ := policy.QueueSettings(args, effective)
-	return &set
+	if effective.Policy == "" && effective.OperatorPolicy == "" {
+		return &set, nil // as most queues, which then need no memory for it
+	}
+	return &set, &[2]string{effective.Policy, effective.OperatorPolicy}
 }
 
 // engineSettings translates settings for the engine.
@@ -99,7 +102,9 @@ func (b *Broker) reconfigure(vhost string) {
 		if e.def.VHost != vhost {
 			continue
 		}
-		if set := b.settingsOf(e.def); !set.Equal(*e.settings.Load()) {
+		set, names := b.settingsOf(e.def)
+		e.policies.Store(names)
+		if !set.Equal(*e.settings.Load()) {
 			e.settings.Store(set)
 			e.queue.Configure(engineSettings(set))
 		}
@@ -120,7 +125,8 @@ func (a *Access) ConsumerTimeout(queueID uint64) (ms int64, ok bool) {
 	if q == nil {
 		return 0, false
 	}
-	ms = b.settingsOf(q).ConsumerTimeout
+	set, _ := b.settingsOf(q)
+	ms = set.ConsumerTimeout
 	return ms, ms >= 0
 }
 

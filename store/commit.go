@@ -145,6 +145,7 @@ func (c *committer) commit() {
 		}
 		needSync = needSync || syncs(op)
 	}
+	early := c.completeEarly(bytes)
 	c.flush()
 	if needSync && c.s.opt.Sync == SyncAlways {
 		if err := c.syncNow(); err != nil {
@@ -156,7 +157,9 @@ func (c *committer) commit() {
 			}
 		}
 	}
-	c.complete(bytes)
+	if !early {
+		c.complete(bytes)
+	}
 }
 
 // putBytes returns what op, and what goes with it, takes of the space; deletions and marks do not count. Before the op is claimed it

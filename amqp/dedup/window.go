@@ -54,6 +54,15 @@ func (w *Window) Add(k Key, now int64) uint64 {
 	return n
 }
 
+// Each calls visit for all keys, in the order in which they were added. Some may be too old.
+func (w *Window) Each(visit func(Entry)) {
+	for i := w.off; i < len(w.entries); i++ {
+		if n, ok := w.numbers[w.entries[i].Key]; ok && n == w.base+uint64(i) {
+			visit(w.entries[i])
+		}
+	}
+}
+
 // Forget takes k out: its message was not taken after all.
 func (w *Window) Forget(k Key) { delete(w.numbers, k) }
 

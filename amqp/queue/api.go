@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 
@@ -47,6 +48,26 @@ type Handle interface {
 	Resume()
 	// Drop ends the queue: its consumers are told, waiting publishers answered, its messages deleted. It does not wait.
 	Drop()
+}
+
+// Heir is a queue at the node that leads it, as the engine that led it before uses it.
+type Heir interface {
+	Handle
+	// Barrier returns when everything that was given to the handle before has reached the queue, or is refused. Errors: ErrGone;
+	// ErrUnavailable, also when ctx ends first.
+	Barrier(ctx context.Context) error
+	// Adopt attaches consumers that the queue had before it moved, in this order, each with so many unsettled deliveries, and has the
+	// queue begin. Deliveries may come before it returns. After an error nothing is attached, and what was delivered before is requeued.
+	Adopt(list []*Consumer, unacked []int) (Inheritance, error)
+}
+
+// Inheritance is what remains to be done with the deliveries that were made before a queue moved. It is void when the link to the
+// new leader is lost: they are requeued then.
+type Inheritance interface {
+	// Settle is Handle.Settle for deliveries of before and after.
+	Settle(s *Settlement)
+	// Get is Handle.Get, whose deliveries are settled with Settle.
+	Get(noAck bool) (piece Piece, remaining int, ok bool, err error)
 }
 
 // Status is a snapshot of a queue's counters.

@@ -49,12 +49,17 @@ type segmentKeys struct {
 
 func newSeen(o *Options) *seen {
 	d := &seen{opts: *o.Deduplication, window: dedup.NewWindow(*o.Deduplication), now: func() int64 { return time.Now().UnixMilli() }}
-	if o.Durable {
-		var states []block.State
-		if o.Recovered != nil {
-			states = o.Recovered.States
-		}
-		d.journal = dedup.NewJournal(o.ID, d.window, states, d.now())
+	var states []block.State
+	switch {
+	case o.Arrival != nil:
+		states = o.Arrival.states
+	case o.Durable && o.Recovered != nil:
+		states = o.Recovered.States
+	}
+	if !o.Durable {
+		dedup.NewJournal(o.LogID, d.window, states, d.now()) // only for the window
+	} else {
+		d.journal = dedup.NewJournal(o.LogID, d.window, states, d.now())
 		d.storing = make(map[dedup.Key]*segment)
 	}
 	return d
@@ -225,7 +230,7 @@ func (d *seen) segmentDone(q *Queue, s *segment) {
 		return
 	}
 	op := d.journal.Stored(block.Desc{Base: keys.record, Size: uint32(len(keys.entries))}, keys.entries, keys.last, d.window)
-	if op != nil && q.state != stateGone && q.state != stateStopped {
+	if op != nil && !q.over() {
 		q.opts.Log.Submit(op)
 	}
 }

@@ -243,7 +243,7 @@ const drainTime = 5 * time.Second
 func (q *Queue) drain() {
 	drained := make(chan struct{})
 	q.post(&item{fn: func() {
-		if q.draining = true; q.dyingN == 0 || q.state == stateGone || q.state == stateStopped {
+		if q.draining = true; q.dyingN == 0 || q.over() {
 			close(drained)
 			return
 		}

@@ -264,7 +264,7 @@ func (q *Queue) touch() {
 		q.idle.Stop()
 		q.idle = nil
 	}
-	if q.set.Expires < 0 || len(q.consumers) > 0 || q.opts.OnExpired == nil || q.state == stateGone || q.state == stateStopped {
+	if q.set.Expires < 0 || len(q.consumers) > 0 || q.opts.OnExpired == nil || q.over() {
 		return
 	}
 	var t *time.Timer

@@ -120,7 +120,7 @@ func (q *Queue) died(runs []run) {
 		close(q.drained)
 		q.drained = nil
 	}
-	if q.state == stateGone || q.state == stateStopped {
+	if q.over() {
 		return
 	}
 	for _, r := range runs {

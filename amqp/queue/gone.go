@@ -38,7 +38,7 @@ func (q *Queue) tell(s *segment, gone bitset) *goneOp {
 	s.log.failures = failures
 	s.log.mu.Unlock()
 	o := &goneOp{q: q, blk: s.blk, log: s.log, gone: gone}
-	o.op = block.Op{Kind: block.OpGone, Queue: q.opts.ID, Desc: s.desc, Lazy: true, Owner: o}
+	o.op = block.Op{Kind: block.OpGone, Queue: q.opts.LogID, Desc: s.desc, Lazy: true, Owner: o}
 	return o
 }
 
@@ -75,7 +75,7 @@ func (o *goneOp) Done(_ *block.Op, err error) {
 	}
 	o.q.failures.Add(1)
 	o.q.post(&item{fn: func() {
-		if o.q.state == stateOpen || o.q.state == statePrepared {
+		if !o.q.over() {
 			o.q.markDirty(o.blk)
 		}
 	}})

@@ -121,7 +121,7 @@ func (q *Queue) loadAll(jobs []*loadJob) {
 	defer q.loads.Done()
 	for i, j := range jobs {
 		if !q.ending.Load() {
-			j.run(q.opts.Log, q.opts.ID)
+			j.run(q.opts.Log, q.opts.LogID)
 		}
 		j.last = i == len(jobs)-1 || j.err != nil
 		q.post(&item{loaded: j})
@@ -134,7 +134,7 @@ func (q *Queue) loadAll(jobs []*loadJob) {
 func (q *Queue) blockLoaded(j *loadJob) {
 	b := j.blk
 	l := b.lane
-	if q.state == stateGone || q.state == stateStopped {
+	if q.over() {
 		l.loading = false
 		return
 	}

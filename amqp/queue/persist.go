@@ -17,7 +17,7 @@ func (q *Queue) segmentDone(s *segment) {
 	if s.keys != nil {
 		q.seen.segmentDone(q, s)
 	}
-	if b.dead || q.state == stateGone || q.state == stateStopped {
+	if b.dead || q.over() {
 		return
 	}
 	if b.open == s {
@@ -137,7 +137,7 @@ func (q *Queue) raiseMark(serial uint64) {
 	q.markTime = now
 	q.markPending = true
 	m := &markOp{q: q}
-	m.op = block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: max(serial, q.mark) + q.markWindow, Owner: m}
+	m.op = block.Op{Kind: block.OpMark, Queue: q.opts.LogID, Mark: max(serial, q.mark) + q.markWindow, Owner: m}
 	q.opts.Log.Submit(&m.op)
 }
 

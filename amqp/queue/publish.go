@@ -8,6 +8,9 @@ import (
 func (q *Queue) publish(p *Publication) {
 	b := &p.Block
 	switch {
+	case q.state == stateMoved:
+		q.forward(p)
+		return
 	case q.state == stateStopped && p.Letters:
 		return // they stay where they are
 	case q.state == stateStopped:

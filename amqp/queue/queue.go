@@ -19,13 +19,17 @@ import (
 type Options struct {
 	ID         uint64
 	Name       string // for logs
+	LogID      uint64 // under which Log has the queue; ID if 0
 	Durable    bool   // persistent messages survive a restart
 	AutoDelete bool   // OnUnused is called when the last consumer has left
 	// Log keeps the messages. It must not be nil: transient messages are written to it to free memory.
 	Log block.Log
 	// Recovered is what Log holds of the queue from before, nil for a new queue.
 	Recovered *block.Recovered
-	Memory    *Memory
+	// Arrival is what came from the node that led the queue before; then Recovered is not looked at, and the queue is held still
+	// until Adopt. Nil for a queue that does not come from elsewhere.
+	Arrival *Arrival
+	Memory  *Memory
 	// OnUnused is called from the runner each time the last consumer of an AutoDelete queue has left. It must not block.
 	OnUnused func()
 	// MaxPriority is the highest priority of messages; 0 for a queue without priorities. At most 255.
@@ -42,6 +46,9 @@ type Options struct {
 	// DeadLetter takes messages that the queue gives up while Settings.DeadLetters is set. It is called from the runner and must
 	// not block; it may publish to any queue.
 	DeadLetter func(*Letters)
+	// Forward publishes dead letters of other queues to the new leader of a queue that has moved, until it has them for good. It is
+	// called from the runner and must not block. Nil stands for trying once.
+	Forward func(to Handle, p *Publication)
 	// OnExpired is called from the runner when the queue was unused for Settings.Expires. It must not block.
 	OnExpired func()
 	// Now is the clock, in Unix milliseconds; nil for the system's. Timers are always the system's: they only wake the queue.
@@ -117,8 +124,14 @@ type Queue struct {
 	ticking   bool
 
 	state  state
-	parked *item // newest first, while state is statePrepared
+	parked *item // newest first, while the queue is held still
 	used   bool  // had a consumer
+
+	// Of a queue that moves, see Departure. quiet is closed when nothing is being given up any more; left when the queue has moved, or
+	// does not after all. heir is set when consumers begin to move, and inheritance once they have.
+	quiet, left chan struct{}
+	heir        Heir
+	inheritance Inheritance
 }
 
 type state uint8
@@ -126,9 +139,20 @@ type state uint8
 const (
 	stateOpen state = iota
 	statePrepared
-	stateGone    // deleted
-	stateStopped // node is going down
+	stateArriving // comes from another node, until Adopt
+	stateMoving   // see Departure
+	stateMoved    // another node leads it
+	stateGone     // deleted
+	stateStopped  // node is going down
 )
+
+// held says that what arrives waits.
+func (s state) held() bool { return s == statePrepared || s == stateArriving || s == stateMoving }
+
+// over says that the engine has no messages any more.
+func (q *Queue) over() bool {
+	return q.state == stateMoved || q.state == stateGone || q.state == stateStopped
+}
 
 var _ Handle = (*Queue)(nil)
 
@@ -142,6 +166,9 @@ func New(o Options) *Queue {
 	}
 	if o.Memory == nil {
 		o.Memory = NewMemory(0, 0)
+	}
+	if o.LogID == 0 {
+		o.LogID = o.ID
 	}
 	q := &Queue{opts: o, mem: o.Memory, markWindow: minMarkWindow, mark: implicitMark}
 	if o.Settings == (Settings{}) {
@@ -157,7 +184,9 @@ func New(o Options) *Queue {
 	if o.Deduplication != nil {
 		q.seen = newSeen(&q.opts)
 	}
-	if r := o.Recovered; r != nil {
+	if o.Arrival != nil {
+		q.arrive(o.Arrival)
+	} else if r := o.Recovered; r != nil {
 		q.recover(r)
 	}
 	q.configure(o.Settings)
@@ -247,11 +276,20 @@ func (q *Queue) call(fn func()) {
 	<-done
 }
 
-// callOpen is call for what must wait while the queue is held still: it may be gone afterwards.
-func (q *Queue) callOpen(fn func()) {
+// ask runs fn on the runner and waits for it; if waits is set, after the time in which the queue is held still. If the queue has
+// moved, fn is not run: heir is to be asked instead, behind all that came here before.
+func (q *Queue) ask(waits bool, fn func()) (heir Heir) {
 	done := make(chan struct{})
-	q.post(&item{fn: func() { fn(); close(done) }, waits: true})
+	q.post(&item{fn: func() {
+		if q.state == stateMoved {
+			heir = q.heir
+		} else {
+			fn()
+		}
+		close(done)
+	}, waits: waits})
 	<-done
+	return heir
 }
 
 // runnerLabels tells the time of runners from others' in CPU profiles.
@@ -308,13 +346,16 @@ func (q *Queue) settleDown() {
 			q.serveDrops()
 		}
 	}
+	if q.quiet != nil {
+		q.calm()
+	}
 	q.flushDeletes()
 	q.releaseHeld()
 	q.counters.publish(q)
 }
 
 func (q *Queue) handle(it *item) {
-	if q.state == statePrepared && (it.pub != nil || it.settle != nil || it.waits) {
+	if q.state.held() && (it.pub != nil || it.settle != nil || it.waits) {
 		it.next = q.parked
 		q.parked = it
 		return
@@ -328,6 +369,10 @@ func (q *Queue) handle(it *item) {
 		q.segmentDone(it.seg)
 	case it.wake != nil:
 		c := it.wake
+		if q.heir != nil {
+			q.heir.Wake(c)
+			return
+		}
 		c.blocked = false
 		q.readmit(c)
 	case it.loaded != nil:
@@ -339,7 +384,7 @@ func (q *Queue) handle(it *item) {
 
 // Consume implements Handle.
 func (q *Queue) Consume(c *Consumer) (err error) {
-	q.callOpen(func() {
+	heir := q.ask(true, func() {
 		if q.state != stateOpen {
 			err = ErrGone
 			return
@@ -348,18 +393,26 @@ func (q *Queue) Consume(c *Consumer) (err error) {
 			err = ErrExclusiveUse
 			return
 		}
-		q.joined++
-		c.joined = q.joined
-		c.attached, c.unacked, c.blocked, c.waiting, c.place = true, 0, false, false, len(q.consumers)
-		q.consumers = append(q.consumers, c)
-		q.used = true
+		q.attach(c, 0)
 		q.touch()
-		if q.opts.SingleActive && q.active == nil {
-			q.active = c
-		}
-		q.readmit(c)
 	})
+	if heir != nil {
+		return heir.Consume(c)
+	}
 	return err
+}
+
+// attach adds a consumer that has so many unsettled deliveries.
+func (q *Queue) attach(c *Consumer, unacked int) {
+	q.joined++
+	c.joined = q.joined
+	c.attached, c.unacked, c.blocked, c.waiting, c.place = true, unacked, false, false, len(q.consumers)
+	q.consumers = append(q.consumers, c)
+	q.used = true
+	if q.opts.SingleActive && q.active == nil {
+		q.active = c
+	}
+	q.readmit(c)
 }
 
 // readmit puts c in line for messages if it may have some.
@@ -371,7 +424,12 @@ func (q *Queue) readmit(c *Consumer) {
 
 // Cancel implements Handle.
 func (q *Queue) Cancel(c *Consumer) {
-	q.call(func() {
+	var left chan struct{}
+	heir := q.ask(false, func() {
+		if q.state == stateMoving && q.heir != nil { // c is on its way
+			left = q.left
+			return
+		}
 		if !c.attached {
 			return
 		}
@@ -389,6 +447,13 @@ func (q *Queue) Cancel(c *Consumer) {
 		}
 		q.checkUnused()
 	})
+	switch {
+	case left != nil:
+		<-left
+		q.Cancel(c)
+	case heir != nil:
+		heir.Cancel(c)
+	}
 }
 
 // promote makes the consumer that came first the active one.
@@ -417,6 +482,7 @@ type getCall struct {
 	remaining int
 	ok        bool
 	err       error
+	moved     bool
 	done      chan struct{}
 }
 
@@ -426,11 +492,14 @@ func (q *Queue) Get(noAck bool) (Piece, int, bool, error) {
 	q.post(&item{fn: func() {
 		q.touch()
 		q.gets = append(q.gets, g)
-		if q.state == stateGone || q.state == stateStopped {
+		if q.over() {
 			q.failGets()
 		}
 	}})
 	<-g.done
+	if g.moved {
+		return q.inheritance.Get(noAck)
+	}
 	return g.piece, g.remaining, g.ok, g.err
 }
 
@@ -457,7 +526,7 @@ func (q *Queue) serveGets() {
 
 func (q *Queue) failGets() {
 	for _, g := range q.gets {
-		g.err = ErrGone
+		g.err, g.moved = ErrGone, q.state == stateMoved
 		close(g.done)
 	}
 	q.gets = nil
@@ -478,7 +547,7 @@ func (q *Queue) Purge() (n int, err error) {
 // purgeThen is Purge without waiting for the log: stored is called, from any goroutine, when no restart can undo it, or with the
 // reason why one may. It is not called if there is an error.
 func (q *Queue) purgeThen(stored func(error)) (n int, err error) {
-	q.callOpen(func() {
+	heir := q.ask(true, func() {
 		if q.state != stateOpen {
 			err = ErrGone
 			return
@@ -489,6 +558,11 @@ func (q *Queue) purgeThen(stored func(error)) (n int, err error) {
 		}
 		q.commit(stored)
 	})
+	if heir != nil {
+		if n, err = heir.Purge(); err == nil {
+			stored(nil)
+		}
+	}
 	return n, err
 }
 
@@ -503,19 +577,22 @@ func (q *Queue) purge() int {
 
 // Status implements Handle.
 func (q *Queue) Status() (s Status, err error) {
-	q.call(func() {
-		if q.state == stateGone || q.state == stateStopped {
+	heir := q.ask(false, func() {
+		if q.over() {
 			err = ErrGone
 			return
 		}
 		s = Status{Ready: q.readyN, Unacked: q.unackedN, Consumers: len(q.consumers), Resident: q.resident}
 	})
+	if heir != nil {
+		return heir.Status()
+	}
 	return s, err
 }
 
 // PrepareDelete implements Handle.
 func (q *Queue) PrepareDelete(ifUnused, ifEmpty bool) (n int, err error) {
-	q.callOpen(func() {
+	heir := q.ask(true, func() {
 		switch {
 		case q.state != stateOpen:
 			err = ErrGone
@@ -528,24 +605,35 @@ func (q *Queue) PrepareDelete(ifUnused, ifEmpty bool) (n int, err error) {
 			n = q.readyN
 		}
 	})
+	if heir != nil {
+		return heir.PrepareDelete(ifUnused, ifEmpty)
+	}
 	return n, err
 }
 
 // Resume implements Handle.
 func (q *Queue) Resume() {
 	q.post(&item{fn: func() {
-		if q.state == statePrepared {
-			q.state = stateOpen
-			q.touch() // its time may have passed meanwhile
-			q.unpark()
-			if len(q.dirty) > 0 {
-				q.tick()
-			}
-			if q.state == stateOpen {
-				q.checkUnused()
-			}
+		switch q.state {
+		case statePrepared:
+			q.reopen()
+		case stateMoved:
+			q.heir.Resume()
 		}
 	}})
+}
+
+// reopen ends the time in which the queue is held still.
+func (q *Queue) reopen() {
+	q.state = stateOpen
+	q.touch() // its time may have passed meanwhile
+	q.unpark()
+	if len(q.dirty) > 0 {
+		q.tick()
+	}
+	if q.state == stateOpen {
+		q.checkUnused()
+	}
 }
 
 // unpark handles what arrived while the queue was held still.
@@ -568,10 +656,17 @@ func (q *Queue) unpark() {
 // Drop implements Handle.
 func (q *Queue) Drop() {
 	q.post(&item{fn: func() {
-		if q.state == stateGone || q.state == stateStopped {
+		moved := q.state == stateMoved
+		if q.over() && !moved {
 			return
 		}
 		q.state = stateGone
+		if moved {
+			return // the new leader drops the rest
+		}
+		if q.left != nil {
+			q.depart()
+		}
 		q.ending.Store(true)
 		q.dropped.Store(true)
 		q.unpark()
@@ -581,17 +676,21 @@ func (q *Queue) Drop() {
 			c.Receiver.Cancelled(c)
 		}
 		q.consumers, q.ready = nil, ready{}
-		// Publishers that wait for the log get their answer: the queue's end counts as taken (SEMANTICS 10.4).
-		for _, l := range q.lanes {
-			for i := range l.idx.len() {
-				for _, s := range l.idx.at(i).segs {
-					s.end()
-				}
+		q.answerAll() // the queue's end counts as taken (SEMANTICS 10.4)
+		q.release()
+		q.opts.Log.DropQueue(q.opts.LogID)
+	}})
+}
+
+// answerAll gives the publishers that wait for the log their answer, as far as the log has not claimed their messages.
+func (q *Queue) answerAll() {
+	for _, l := range q.lanes {
+		for i := range l.idx.len() {
+			for _, s := range l.idx.at(i).segs {
+				s.end()
 			}
 		}
-		q.release()
-		q.opts.Log.DropQueue(q.opts.ID)
-	}})
+	}
 }
 
 // release forgets all messages in memory.
@@ -622,10 +721,10 @@ func (q *Queue) Stop() {
 		q.drain()
 	}
 	q.call(func() {
-		if q.state == stateGone || q.state == stateStopped {
+		if q.over() {
 			return
 		}
-		for q.state == statePrepared { // what is parked may prepare once more
+		for q.state == statePrepared || q.state == stateArriving { // what is parked may prepare once more
 			q.state = stateOpen
 			q.unpark()
 		}
@@ -635,7 +734,7 @@ func (q *Queue) Stop() {
 			q.deleteAgain()
 			q.flushDeletes()
 			if mark, used := q.deliveredTo(); used {
-				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.ID, Mark: mark})
+				q.opts.Log.Submit(&block.Op{Kind: block.OpMark, Queue: q.opts.LogID, Mark: mark})
 			}
 		}
 		q.state = stateStopped
@@ -645,6 +744,10 @@ func (q *Queue) Stop() {
 		}
 		q.consumers, q.ready = nil, ready{}
 		q.release()
+		if q.left != nil {
+			q.depart()
+		}
+		q.unpark() // of a queue that is about to move, perhaps: it is refused, for it may belong to the new leader
 	})
 	q.loads.Wait()
 }

@@ -80,7 +80,7 @@ func (w *waiter) done(err error) {
 // submit hands the segment to the log as an op of the given kind.
 func (s *segment) submit(kind block.OpKind, remove []block.Desc) {
 	s.op = block.Op{
-		Kind: kind, Queue: s.q.opts.ID, Desc: s.desc, Records: s.records, Tail: s.blk.tail, Remove: remove, Owner: s,
+		Kind: kind, Queue: s.q.opts.LogID, Desc: s.desc, Records: s.records, Tail: s.blk.tail, Remove: remove, Owner: s,
 	}
 	s.q.opts.Log.Submit(&s.op)
 }

@@ -30,7 +30,7 @@ const (
 // effect at once. It does not wait.
 func (q *Queue) Configure(s Settings) {
 	q.post(&item{fn: func() {
-		if q.state == stateGone || q.state == stateStopped {
+		if q.over() {
 			return
 		}
 		q.configure(s)

@@ -11,6 +11,10 @@ import (
 
 // settle applies a channel's settlement.
 func (q *Queue) settle(s *Settlement) {
+	if q.state == stateMoved {
+		q.inheritance.Settle(s)
+		return
+	}
 	if q.state != stateOpen {
 		if s.Done != nil {
 			s.Done()
@@ -52,7 +56,7 @@ func (q *Queue) commit(done func(error)) {
 	q.flushGone()
 	q.flushDeletes()
 	b := &barrier{q: q, before: q.failures.Load(), done: done}
-	q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.ID, Owner: b})
+	q.opts.Log.Submit(&block.Op{Kind: block.OpBarrier, Queue: q.opts.LogID, Owner: b})
 }
 
 // barrier calls done when everything submitted before is durable. The log is done with the ops of a queue in order, so failures
@@ -228,7 +232,7 @@ func (q *Queue) flushDeletes() {
 	for len(q.deletes) > 0 {
 		n := min(len(q.deletes), maxDeletes)
 		d := &deletion{q: q}
-		d.op = block.Op{Kind: block.OpDelete, Queue: q.opts.ID, Remove: slices.Clone(q.deletes[:n]), Lazy: true, Owner: d}
+		d.op = block.Op{Kind: block.OpDelete, Queue: q.opts.LogID, Remove: slices.Clone(q.deletes[:n]), Lazy: true, Owner: d}
 		q.deletes = q.deletes[n:]
 		q.opts.Log.Submit(&d.op)
 	}
@@ -257,7 +261,7 @@ var retryDelay = time.Second
 
 // retry has remove deleted after a while.
 func (q *Queue) retry(remove []block.Desc) {
-	if q.state == stateGone || q.state == stateStopped {
+	if q.over() {
 		return
 	}
 	q.undeleted = append(q.undeleted, remove...)

@@ -114,6 +114,7 @@ func (d *deliveries) applyRun(a ackRun) (int, error) {
 // consumers the queues will hear of. mu is held.
 func (d *deliveries) settleRange(lo, hi uint64, o queue.Outcome, held bool) (n int) {
 	d.unacked.settle(lo, hi, func(e *delivery, lo, hi uint64) {
+		d.tally.settled(e.consumer, hi-lo+1)
 		h := heldAck{e.handle, e.consumer, o, lo, hi, e.offset + lo - e.first}
 		if held {
 			d.held = append(d.held, h)
@@ -149,6 +150,7 @@ const joinable = 16
 // messages are settled makes no difference.
 func (d *deliveries) add(h heldAck) {
 	r := queue.Range{First: h.offset, Last: h.offset + h.hi - h.lo}
+	d.tally.outcome(h.outcome, h.hi-h.lo+1)
 	for i := len(d.settled) - 1; i >= max(0, len(d.settled)-joinable); i-- {
 		s := d.settled[i]
 		if s.Outcome != h.outcome || s.Handle != h.handle || s.Consumer != h.queueConsumer() {
@@ -185,11 +187,13 @@ func (d *deliveries) push() {
 	if len(d.settled) == 0 {
 		return
 	}
-	acked := uint64(0)
+	acked, rejected := uint64(0), uint64(0)
 	for i, s := range d.settled {
-		if s.Outcome == queue.Ack {
-			for _, r := range s.Ranges {
+		for _, r := range s.Ranges {
+			if s.Outcome == queue.Ack {
 				acked += r.Last - r.First + 1
+			} else {
+				rejected += r.Last - r.First + 1
 			}
 		}
 		s.Handle.Settle(s)
@@ -198,6 +202,9 @@ func (d *deliveries) push() {
 	d.settled = d.settled[:0]
 	if acked > 0 {
 		d.c.srv.stats.acknowledged.Add(acked)
+	}
+	if rejected > 0 {
+		d.c.srv.stats.rejected.Add(rejected)
 	}
 }
 
@@ -244,6 +251,7 @@ func (d *deliveries) rollback() {
 	defer d.mu.Unlock()
 	for _, h := range d.held {
 		d.unacked.unsettle(h.lo, h.hi)
+		d.tally.tracked(h.consumer, h.hi-h.lo+1)
 	}
 	d.held = d.held[:0]
 }

@@ -105,6 +105,7 @@ func (d *deliveries) timeoutOf(p patient) time.Duration {
 // delivery.
 func (d *deliveries) track(e delivery, every time.Duration) {
 	d.unacked.add(e)
+	d.tally.tracked(e.consumer, uint64(e.n))
 	w := &d.watch
 	if w.timer != nil && w.every <= every {
 		return

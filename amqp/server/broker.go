@@ -42,6 +42,9 @@ type Access interface {
 	ConsumerTimeout(queueID uint64) (ms int64, ok bool)
 	// QueueError turns an error of a queue's Handle into the *wire.Error for the client.
 	QueueError(err error, name string) error
+	// Elsewhere reports whether the queue that h stands for is led by another node than h goes to, which can be reached. It never
+	// waits.
+	Elsewhere(h queue.Handle) bool
 	// FindExchange is for an exchange that Routes does not have: nil says that it has it now. It may wait for the cluster. Errors
 	// are 404 and 541.
 	FindExchange(name string) error

@@ -216,6 +216,7 @@ func (ch *channel) open() error {
 	ch.del = newDeliveries(ch.conn, ch)
 	ch.mode, ch.lastQueue, ch.content = modePlain, "", content{}
 	ch.state = channelOpen
+	ch.conn.list(ch)
 	ch.conn.openChannels.Add(1)
 	ch.conn.srv.stats.channelsOpened.Add(1)
 	ch.send(&wire.ChannelOpenOk{})
@@ -260,6 +261,7 @@ func (ch *channel) release() {
 func (ch *channel) end() {
 	ch.pub.abort()
 	ch.del.close()
+	ch.conn.unlist(ch)
 	ch.pub, ch.del, ch.lastQueue, ch.content = nil, nil, "", content{}
 }
 

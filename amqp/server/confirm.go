@@ -19,6 +19,8 @@ type confirms struct {
 	batches []*queue.Batch // not answered yet, from off on
 	off     int
 	stopped bool
+	// confirmed is the last publish sequence number that was answered.
+	confirmed uint64
 }
 
 // add announces a batch before any of its blocks is pushed.
@@ -47,6 +49,7 @@ func (f *confirms) complete(b *queue.Batch) {
 		f.batches[f.off] = nil
 		f.off++
 	}
+	f.confirmed = last
 	switch {
 	case f.off == len(f.batches):
 		f.batches, f.off = f.batches[:0], 0

@@ -41,6 +41,7 @@ type conn struct {
 	access      Access
 	caps        capabilities
 	name        string // connection_name of the client, for display
+	properties  []byte // of the client, encoded; nil if they were too long to keep
 	frameMax    uint32
 	channelMax  uint16
 	heartbeat   time.Duration // 0: none
@@ -55,19 +56,23 @@ type conn struct {
 
 	flow         flow // safe for all
 	openChannels atomic.Int32
-	lastRead     atomic.Int64 // Unix nanoseconds
-	paused       atomic.Int32 // how many hold up the reader or a channel: while any does, silence means nothing
-	blocked      atomic.Bool  // by an alarm
-	blockDue     atomic.Bool  // something was published during an alarm
+	lastRead     atomic.Int64  // Unix nanoseconds
+	received     atomic.Uint64 // bytes
+	paused       atomic.Int32  // how many hold up the reader or a channel: while any does, silence means nothing
+	blocked      atomic.Bool   // by an alarm
+	blockDue     atomic.Bool   // something was published during an alarm
 
 	// interrupt is closed when cause is set. Whatever waits on behalf of the connection waits for this, too.
 	interrupt chan struct{}
 
 	mu        sync.Mutex
-	isOpen    bool       // the handshake is complete
-	cause     error      // why the connection ends, when that does not come from its reader
-	attention []*channel // failed or closed channels the reader should look at
+	isOpen    bool           // the handshake is complete
+	cause     error          // why the connection ends, when that does not come from its reader
+	attention []*channel     // failed or closed channels the reader should look at
+	listed    []*openChannel // channels that are open, for those who look
+	past      Counts         // of the channels that were closed
 	monitor   *time.Timer
+	traffic   traffic
 }
 
 // capabilities are what a client says it understands.
@@ -185,6 +190,7 @@ func (c *conn) receive(need int) error {
 		}
 		if err == nil {
 			c.lastRead.Store(time.Now().UnixNano())
+			c.received.Store(c.in.total)
 			return nil
 		}
 		if cause := c.attend(); cause != nil {

@@ -21,7 +21,11 @@ type consumer struct {
 	timeout   int64         // for acknowledgements in milliseconds, as the client asked; queue.None if it did not
 	every     time.Duration // how often its acknowledgements are looked at, at most; guarded by deliveries.mu
 	announced bool          // consume-ok is sent, or not wanted; guarded by deliveries.mu
+	returning bool          // it is being started anew; guarded by deliveries.mu
 	place     place         // in the channel's limiter; guarded by deliveries.mu
+	arguments []byte        // of basic.consume, encoded
+	// For those who look, guarded by deliveries.mu: messages delivered, and those of them that are unacknowledged.
+	delivered, unacked uint64
 }
 
 // Reserve, Unreserve, Deliver and Cancelled make a consumer the queue.Receiver of itself.
@@ -75,6 +79,8 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 		}
 		first := d.nextTag
 		d.nextTag += uint64(p.Count)
+		c.delivered += uint64(p.Count)
+		d.tally.delivered += uint64(p.Count)
 		if !c.NoAck {
 			d.track(delivery{first: first, n: uint32(p.Count), left: uint32(p.Count), offset: p.First,
 				handle: c.handle, consumer: c}, c.every)
@@ -109,13 +115,14 @@ type deliveries struct {
 	reply     *replyConsumer // nil: none; changed by the channel's owner only
 	holding   bool           // a method that may cancel consumers is being answered
 	cancels   []string
+	tally     deliverTally
 	ended     bool // no consumer comes back any more
 
 	closing   chan struct{}  // closed when ended
 	returning sync.WaitGroup // consumers that come back; added to under mu while not ended
 
 	// The channel's owner:
-	prefetch int // of consumers to come
+	prefetch int // of consumers to come; it is changed under mu
 	acks     []ackRun
 	settled  []*queue.Settlement // on their way to the queues
 	tx       bool
@@ -129,7 +136,9 @@ func newDeliveries(c *conn, ch *channel) *deliveries {
 // qos sets the prefetch limit: of the whole channel, at once, or of consumers that are started later. 0 means no limit.
 func (d *deliveries) qos(count uint16, global bool) {
 	if !global {
+		d.mu.Lock()
 		d.prefetch = int(count)
+		d.mu.Unlock()
 		return
 	}
 	d.mu.Lock()
@@ -144,7 +153,7 @@ func (d *deliveries) consume(h queue.Handle, name string, m *wire.BasicConsume, 
 	if tag == "" {
 		tag = newConsumerTag()
 	}
-	c := &consumer{handle: h, queue: name, del: d, timeout: args.Timeout}
+	c := &consumer{handle: h, queue: name, del: d, timeout: args.Timeout, arguments: m.Arguments.Encode()}
 	c.every = ackCheckInterval(d.timeoutOf(patient{h, c}))
 	c.Consumer = queue.Consumer{Tag: tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.Priority, Prefetch: d.prefetch, Receiver: c}
 	d.mu.Lock()
@@ -213,9 +222,14 @@ func (d *deliveries) cancelled(c *consumer) {
 		return
 	}
 	d.announce(c) // the queue may be gone before consume has come to that
-	if !d.c.caps.consumerCancelNotify && d.comeBack(c) {
+	if d.comeBack(c) {
 		return
 	}
+	d.end(c)
+}
+
+// end forgets a consumer and tells the client. mu is held.
+func (d *deliveries) end(c *consumer) {
 	delete(d.consumers, c.Tag)
 	if !d.c.caps.consumerCancelNotify {
 		return
@@ -271,6 +285,7 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	defer d.mu.Unlock()
 	tag := d.nextTag
 	d.nextTag++
+	d.tally.got++
 	if !noAck {
 		d.track(delivery{first: tag, n: 1, left: 1, offset: p.First, handle: h}, every)
 	}
@@ -310,5 +325,11 @@ func (d *deliveries) close() {
 		c.handle.Cancel(&c.Consumer)
 	}
 	d.acks = d.acks[:0]
+	d.mu.Lock()
+	rejected := d.tally.rejected
+	d.mu.Unlock()
 	d.recover()
+	d.mu.Lock()
+	d.tally.rejected = rejected // the client did not ask for that
+	d.mu.Unlock()
 }

@@ -213,6 +213,9 @@ func (c *conn) login(version [2]byte) error {
 	if name, ok := m.ClientProperties.Get("connection_name"); ok {
 		c.name = name.Str
 	}
+	if encoded := m.ClientProperties.Encode(); len(encoded) <= maxClientProperties {
+		c.properties = encoded
+	}
 	c.mechanism = m.Mechanism
 	var user string
 	if c.user, user, err = c.authenticate(m.Mechanism, m.Response); err != nil {

@@ -133,7 +133,7 @@ func (s *Server) ServeConn(nc net.Conn) { s.take(nc, nil) }
 func (s *Server) take(nc net.Conn, secure *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping || s.handshakes >= s.opts.MaxHandshakes {
+	if s.stopping || s.refusing || s.handshakes >= s.opts.MaxHandshakes {
 		s.log.Debug("connection refused", "peer", nc.RemoteAddr().String(), "handshakes", s.handshakes)
 		_ = nc.Close()
 		return

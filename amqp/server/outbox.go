@@ -46,6 +46,7 @@ type outbox struct {
 	owed    int       // of them, bytes of confirms and returns
 	fresh   int       // of owed, those that are not in the write under way
 	writing bool      // a writer goroutine exists
+	written uint64    // bytes that were handed to the socket
 	stopped bool      // nothing more is taken
 	idle    chan struct{}
 	held    []*consumer // to be woken when there is room
@@ -230,6 +231,7 @@ func (o *outbox) write() {
 		clear(o.taken)
 		o.mu.Lock()
 		o.pending -= size
+		o.written += uint64(size)
 		o.owed = o.fresh
 		var wake []*consumer
 		if len(o.held) > 0 && o.pending <= o.limit/2 {

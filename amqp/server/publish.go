@@ -52,6 +52,9 @@ type publisher struct {
 	confirms *confirms
 	complete func(*queue.Batch) // of confirms
 	returns  []byte             // basic.return frames that wait for tx.commit
+
+	gathered uint64 // messages since the last push
+	figures  *publishFigures
 }
 
 // routeMemo is what is known about the arguments of the last basic.publish.
@@ -82,7 +85,7 @@ const (
 )
 
 func newPublisher(c *conn, ch *channel) *publisher {
-	return &publisher{c: c, ch: ch, epoch: 1, chunk: 1}
+	return &publisher{c: c, ch: ch, epoch: 1, chunk: 1, figures: new(publishFigures)}
 }
 
 // begin takes the arguments of basic.publish, without the ids.
@@ -197,6 +200,7 @@ func (p *publisher) accept() error {
 		}
 	}
 	p.unreported.received++
+	p.gathered++
 	switch {
 	case r.guard != nil && len(r.targets) > 0 && p.repeated(r.guard):
 	case len(r.targets) > 0:
@@ -405,6 +409,7 @@ func (p *publisher) report() {
 	if t.returned > 0 {
 		s.returned.Add(t.returned)
 	}
+	p.figures.add(t)
 	*t = tally{}
 }
 
@@ -414,6 +419,7 @@ func (p *publisher) flush() {
 	p.vhost, p.now = nil, 0
 	p.chunk++
 	p.report()
+	p.figures.show(p)
 	if p.mode == modeTx {
 		return
 	}
@@ -476,6 +482,7 @@ func (p *publisher) empty() {
 	p.pending = p.pending[:0]
 	clear(p.byQueue)
 	p.bytes, p.first = 0, 0
+	p.gathered = 0
 	p.epoch++
 }
 

@@ -32,6 +32,8 @@ type rigAccess struct {
 	r *rig
 }
 
+func (a rigAccess) Elsewhere(queue.Handle) bool { return false }
+
 func (a rigAccess) Routes() *routing.VHost { return a.r.table.Load().VHost("/") }
 
 func (a rigAccess) CheckPublish(exchange string) error {

@@ -32,6 +32,7 @@ type Server struct {
 	handshakes int                     // of conns
 	ending     map[*conn]chan struct{} // connections that give back what they hold; closed when they have
 	stopping   bool
+	refusing   bool           // new connections, see Refuse
 	running    sync.WaitGroup // accept loops and connections; added to under mu while not stopping
 }
 
@@ -86,6 +87,22 @@ func (s *Server) Shutdown(ctx context.Context, reason string) error {
 // does not wait for them to end; it returns how many there are. match must not call the server.
 func (s *Server) CloseConnections(explanation string, match func(Connection) bool) int {
 	return s.forceClose(wire.Errorf(wire.ConnectionForced, "%s", explanation), func(c *conn) bool { return match(c.describe()) })
+}
+
+// Refuse has new connections closed at once, because the node is being drained, or accepted again. Open ones are not affected, those
+// in their handshake are.
+func (s *Server) Refuse(refuse bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusing = refuse
+	for c := range s.conns {
+		c.mu.Lock()
+		shaking := !c.isOpen && c.cause == nil
+		c.mu.Unlock()
+		if refuse && shaking {
+			c.abort()
+		}
+	}
 }
 
 func (s *Server) forceClose(e *wire.Error, match func(*conn) bool) int {
@@ -147,6 +164,9 @@ type Connection struct {
 	Heartbeat     time.Duration
 	BlockedByNode bool // publishing is blocked by an alarm
 }
+
+// Title names the connection to people as RabbitMQ does: both addresses.
+func (c Connection) Title() string { return c.Peer + " -> " + c.Local }
 
 // Connections returns the open connections in no particular order.
 func (s *Server) Connections() []Connection {

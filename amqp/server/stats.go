@@ -33,6 +33,7 @@ type Stats struct {
 	GotManualAck, GotAutoAck, GetEmpty   uint64 // answers to basic.get
 	Redelivered                          uint64 // of both, messages with redelivered set
 	Acknowledged                         uint64
+	Rejected                             uint64 // or requeued, by clients or because their channels were closed
 
 	QueuesDeclared uint64 // declarations answered, whether the queue was there or not
 }
@@ -48,7 +49,7 @@ type stats struct {
 	bytesRead, reads                     atomic.Uint64
 	received, receivedConfirm            atomic.Uint64
 	routed, dropped, returned            atomic.Uint64
-	acknowledged                         atomic.Uint64
+	acknowledged, rejected               atomic.Uint64
 	_                                    [64]byte
 	confirmed, refused                   atomic.Uint64
 	deliveredManual, deliveredAuto       atomic.Uint64
@@ -80,7 +81,7 @@ func (s *Server) Stats() Stats {
 		Confirmed: c.confirmed.Load(), Refused: c.refused.Load(),
 		DeliveredManualAck: c.deliveredManual.Load(), DeliveredAutoAck: c.deliveredAuto.Load(),
 		GotManualAck: c.gotManual.Load(), GotAutoAck: c.gotAuto.Load(), GetEmpty: c.getEmpty.Load(),
-		Redelivered: c.redelivered.Load(), Acknowledged: c.acknowledged.Load(),
+		Redelivered: c.redelivered.Load(), Acknowledged: c.acknowledged.Load(), Rejected: c.rejected.Load(),
 		QueuesDeclared: c.queuesDeclared.Load(),
 	}
 	st.Publishers = int(c.publishers.Load())

@@ -59,7 +59,7 @@ func TestStats(t *testing.T) {
 		Connections: 1, Channels: 1, Publishers: 1, ConnectionsOpened: 1, ChannelsOpened: 2, ChannelsClosed: 1,
 		LoginsRefused: 1, HandshakesFailed: 1,
 		Received: 6, ReceivedConfirm: 3, Routed: 4, Dropped: 1, Returned: 1, Confirmed: 3,
-		DeliveredManualAck: 3, GotManualAck: 1, GotAutoAck: 1, GetEmpty: 1, Redelivered: 1, Acknowledged: 3, QueuesDeclared: 1,
+		DeliveredManualAck: 3, GotManualAck: 1, GotAutoAck: 1, GetEmpty: 1, Redelivered: 1, Acknowledged: 3, Rejected: 1, QueuesDeclared: 1,
 	}
 	got := s.Stats()
 	if got.BytesRead == 0 || got.BytesWritten == 0 || got.Reads == 0 || got.Writes == 0 {

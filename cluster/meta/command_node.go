@@ -25,9 +25,13 @@ type RemoveNode struct {
 // MoveQueue makes To the leader of the queue with this id, which may be the store of an exchange, if From is it still. A queue
 // that goes with From's run without being a connection's goes with To's run then. Errors: ErrNoQueue, ErrQueueMoved, ErrNoNode,
 // and ErrOwnerEnded when the queue would have to go with a run of To that is over.
+//
+// FromRun and ToRun are the incarnations of the nodes that prepared the move, 0 for any. If one of them has another by now the answer is
+// ErrOwnerEnded: what was prepared is gone. So a command that was lost on its way does no harm after a restart.
 type MoveQueue struct {
-	ID       uint64
-	From, To string
+	ID             uint64
+	From, To       string
+	FromRun, ToRun uint64
 }
 
 // EnsureClusterID gives the cluster an id unless it has one.
@@ -122,6 +126,12 @@ func (c MoveQueue) apply(t *txn) (Result, error) {
 	to, err := needNode(t, c.To)
 	if err != nil {
 		return Result{}, err
+	}
+	if from, ok := find(t.nodes, c.From); c.FromRun != 0 && (!ok || from.Incarnation != c.FromRun) {
+		return Result{}, &NameError{Err: ErrOwnerEnded, Name: c.From}
+	}
+	if c.ToRun != 0 && to.Incarnation != c.ToRun {
+		return Result{}, &NameError{Err: ErrOwnerEnded, Name: c.To}
 	}
 	if c.From == c.To {
 		return Result{Queue: old}, nil

@@ -121,7 +121,8 @@ func (c RemoveNode) encode() *metav1.Command {
 }
 
 func (c MoveQueue) encode() *metav1.Command {
-	return &metav1.Command{Kind: &metav1.Command_MoveQueue{MoveQueue: &metav1.MoveQueue{Id: c.ID, From: c.From, To: c.To}}}
+	return &metav1.Command{Kind: &metav1.Command_MoveQueue{MoveQueue: &metav1.MoveQueue{Id: c.ID, From: c.From, To: c.To,
+		FromRun: c.FromRun, ToRun: c.ToRun}}}
 }
 
 func (c EnsureClusterID) encode() *metav1.Command {
@@ -190,7 +191,8 @@ func decodeCommand(m *metav1.Command) (Command, error) {
 	case *metav1.Command_RemoveNode:
 		return RemoveNode{Node: k.RemoveNode.GetNode(), Force: k.RemoveNode.GetForce()}, nil
 	case *metav1.Command_MoveQueue:
-		return MoveQueue{ID: k.MoveQueue.GetId(), From: k.MoveQueue.GetFrom(), To: k.MoveQueue.GetTo()}, nil
+		return MoveQueue{ID: k.MoveQueue.GetId(), From: k.MoveQueue.GetFrom(), To: k.MoveQueue.GetTo(),
+			FromRun: k.MoveQueue.GetFromRun(), ToRun: k.MoveQueue.GetToRun()}, nil
 	case *metav1.Command_EnsureClusterId:
 		return EnsureClusterID{k.EnsureClusterId.GetId()}, nil
 	default:

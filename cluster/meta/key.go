@@ -60,6 +60,9 @@ func (k DestinationKind) key() string {
 
 // sourceKey and destinationKey are the two keys of a binding: sorted by where it comes from, and by where it leads.
 
+// Key returns bytes by which bindings sort as State.Bindings yields them. No two bindings have the same.
+func (b *Binding) Key() []byte { return b.sourceKey() }
+
 func (b *Binding) sourceKey() []byte {
 	return append(key(b.VHost, b.Source, b.DestinationKind.key(), b.Destination, b.RoutingKey), argumentsDigest(b.Arguments)...)
 }

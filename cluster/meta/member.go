@@ -63,7 +63,7 @@ func (g *Group) voters() (ids []string) {
 }
 
 // Join makes the node id a member, unless it is one; it works on any member. The new one has no vote until it has caught up, and
-// only if there are fewer than MaxVoters. It should be announced by PutNode before, and its transport must be reachable by its
+// only if there are fewer than MaxVoters. To join again, once it has caught up, brings it the vote sooner. It should be announced by PutNode before, and its transport must be reachable by its
 // id. Errors: as ReadIndex; it may have happened, now or later, in spite of ErrTimeout.
 func (g *Group) Join(ctx context.Context, id string) error { return g.member(ctx, id, false) }
 
@@ -110,6 +110,7 @@ func (g *Group) changeMember(ctx context.Context, id string, remove bool) error 
 	is := slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == id })
 	switch {
 	case is != remove:
+		signal(g.review) // a member that joins again may have caught up
 		return nil
 	case !remove:
 		err = g.settled(ctx, func() raft.Future {

@@ -500,7 +500,7 @@ func genCommand(t *rapid.T, lastQueue uint64) Command {
 	case 30:
 		return RemoveNode{node(), rapid.Bool().Draw(t, "force")}
 	case 31, 32:
-		return MoveQueue{rapid.Uint64Range(1, max(1, lastQueue)).Draw(t, "id"), node(), node()}
+		return MoveQueue{ID: rapid.Uint64Range(1, max(1, lastQueue)).Draw(t, "id"), From: node(), To: node()}
 	default:
 		return EndOwner{owner(), connection()}
 	}

@@ -52,6 +52,9 @@ type proposal struct {
 // ErrNotLeader (without Options.Forward). It may have been applied, now or later, in spite of these: ErrLeadershipLost,
 // ErrTimeout (ctx ended; it wraps the cause), ErrShutdown, ErrIncompatible.
 func (g *Group) Propose(ctx context.Context, c Command) (Result, error) {
+	if r, done, err := g.proposeEarly(ctx, c); done {
+		return r, err
+	}
 	version := versionOf(c)
 	if version > g.opts.Version {
 		return Result{}, tooNew(version, g.opts.NodeID, g.opts.Version)

@@ -36,7 +36,7 @@ func (s *serving) to(id uint64, t task) {
 	s.mu.Unlock()
 	h := s.svc.opts.Queue(id)
 	if h != nil || s.svc.opts.Await == nil {
-		s.do(h, t)
+		s.do(h, queue.ErrGone, t)
 		return
 	}
 	a := &absentee{}
@@ -54,7 +54,7 @@ func (s *serving) park(a *absentee, t task) {
 	}
 	if s.parked+size > maxParked || len(a.tasks) >= maxCalls {
 		s.mu.Unlock()
-		s.do(nil, t)
+		s.do(nil, queue.ErrUnavailable, t)
 		return
 	}
 	s.parked += size
@@ -66,7 +66,11 @@ func (s *serving) park(a *absentee, t task) {
 func (s *serving) await(id uint64, a *absentee) {
 	ctx, cancel := context.WithTimeout(s.ctx, awaitTime)
 	defer cancel()
-	h := s.svc.opts.Await(ctx, id)
+	missing := queue.ErrGone
+	h, err := s.svc.opts.Await(ctx, id)
+	if err != nil {
+		missing = queue.ErrUnavailable
+	}
 	for {
 		s.mu.Lock()
 		tasks := a.tasks
@@ -87,20 +91,20 @@ func (s *serving) await(id uint64, a *absentee) {
 			return // the other node has refused them
 		}
 		for _, t := range tasks {
-			s.do(h, t)
+			s.do(h, missing, t)
 		}
 	}
 }
 
-// do has the queue do t; h is nil if this node does not lead it.
-func (s *serving) do(h queue.Handle, t task) {
+// do has the queue do t; if h is nil, t is answered with missing.
+func (s *serving) do(h queue.Handle, missing error, t task) {
 	switch {
 	case t.publish != nil && h != nil:
 		h.Publish(&t.publish.pub)
 	case t.publish != nil:
 		t.publish.refuse()
 	case h == nil:
-		s.reply(t.call, &peerv1.Reply{Failure: peerv1.Failure_FAILURE_GONE})
+		s.reply(t.call, &peerv1.Reply{Failure: failureOf(missing)})
 	case s.calls.Add(1) > maxCalls:
 		s.calls.Add(-1)
 		s.reply(t.call, &peerv1.Reply{Failure: peerv1.Failure_FAILURE_UNAVAILABLE})
@@ -142,6 +146,13 @@ func (s *serving) call(h queue.Handle, m *peerv1.Call) {
 		}
 	case peerv1.Method_METHOD_PREPARE_DELETE:
 		n, err = s.prepare(h, m)
+	case peerv1.Method_METHOD_BARRIER:
+		err = queue.ErrUnavailable
+		if b, ok := h.(interface{ Barrier(context.Context) error }); ok {
+			err = b.Barrier(s.ctx)
+		}
+	case peerv1.Method_METHOD_ADOPT:
+		r.Estate, err = s.adopt(m)
 	default:
 		err = queue.ErrUnavailable // of a version to come
 	}

@@ -53,16 +53,23 @@ func (s *session) wait(c *call) (*peerv1.Reply, error) {
 		return outcome(r)
 	case <-timer.C:
 	}
-	s.mu.Lock()
-	select {
-	case r := <-c.give: // it came just now
-		s.mu.Unlock()
+	if r, ok := s.abandon(c); ok {
 		return outcome(r)
+	}
+	return nil, queue.ErrUnavailable
+}
+
+// abandon says that nobody waits for the answer to c any more. ok is true if it came just now.
+func (s *session) abandon(c *call) (r *peerv1.Reply, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case r = <-c.give:
+		return r, true
 	default:
 	}
 	c.abandoned = true
-	s.mu.Unlock()
-	return nil, queue.ErrUnavailable
+	return nil, false
 }
 
 func outcome(r *peerv1.Reply) (*peerv1.Reply, error) {

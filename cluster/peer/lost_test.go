@@ -188,6 +188,12 @@ func TestLateQueue(t *testing.T) {
 		within(t, "confirm", a)
 	}
 	c.want(t, span(0, 50))
+	// A leader that cannot tell whether a queue is its own does not say that it is gone.
+	unsure := newLeader(t)
+	unsure.clueless = errors.New("nobody knows")
+	if _, err := newUser(t, unsure, "user").queue(2).Status(); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("status of a queue that its leader does not know of yet: %v, want %v", err, queue.ErrUnavailable)
+	}
 	// A queue that does not come.
 	b, answered := publish(u.queue(3), 0, 3, 16, false, nil)
 	if _, err := u.queue(3).Status(); !errors.Is(err, queue.ErrGone) {

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -147,10 +146,7 @@ func (h *remote) Consume(c *queue.Consumer) error {
 	s.mu.Lock()
 	s.id++
 	k.id = s.id
-	ok := s.start(question, &peerv1.Call{Method: peerv1.Method_METHOD_CONSUME, Consume: &peerv1.Consumer{
-		Id: k.id, Tag: c.Tag, NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority,
-		Prefetch: uint32(min(max(c.Prefetch, 0), math.MaxInt32)),
-	}})
+	ok := s.start(question, &peerv1.Call{Method: peerv1.Method_METHOD_CONSUME, Consume: consumerMessage(k.id, c)})
 	if ok {
 		s.byID[k.id], s.consumers[c] = k, k
 	}
@@ -214,32 +210,47 @@ func (h *remote) Wake(c *queue.Consumer) {
 
 // Get implements queue.Handle. The offset of the piece is a number that is only good for Settle.
 func (h *remote) Get(noAck bool) (piece queue.Piece, remaining int, ok bool, err error) {
-	s, r, err := h.ask(&peerv1.Call{Method: peerv1.Method_METHOD_GET, NoAck: noAck}, func(s *session, r *peerv1.Reply) {
-		if r.Piece != nil && !noAck { // nobody waits for it any more
-			s.push(entry{h: h, settle: &queue.Settlement{Outcome: queue.Return,
-				Ranges: []queue.Range{{First: r.Piece.First, Last: r.Piece.First}}}})
-		}
-	})
+	s, r, err := h.fetch(noAck)
 	if err != nil {
 		return queue.Piece{}, 0, false, err
 	}
-	d := r.Piece
-	if d == nil {
-		return queue.Piece{}, int(r.Count), false, nil
-	}
-	piece = queue.Piece{Records: d.Records, Tail: d.Tail, First: d.First, Count: 1, Bytes: len(d.Records) + len(d.Tail),
-		Redelivered: d.Redelivered, Failures: d.Failures}
-	if !noAck {
+	piece, ok = pieceOf(r)
+	if ok && !noAck {
 		h.mu.Lock()
 		if h.gets == nil {
 			h.gets = make(map[uint64]got)
 		}
 		h.lastGet++
 		piece.First = h.lastGet
-		h.gets[h.lastGet] = got{s, d.First}
+		h.gets[h.lastGet] = got{s, r.Piece.First}
 		h.mu.Unlock()
 	}
-	return piece, int(r.Count), true, nil
+	return piece, int(r.Count), ok, nil
+}
+
+// fetch asks the leader for a message.
+func (h *remote) fetch(noAck bool) (*session, *peerv1.Reply, error) {
+	return h.ask(&peerv1.Call{Method: peerv1.Method_METHOD_GET, NoAck: noAck}, func(s *session, r *peerv1.Reply) {
+		h.giveBack(s, r, noAck) // nobody waits for it any more
+	})
+}
+
+// giveBack returns a message that was got to the queue.
+func (h *remote) giveBack(s *session, r *peerv1.Reply, noAck bool) {
+	if r.Piece != nil && !noAck {
+		s.push(entry{h: h, settle: &queue.Settlement{Outcome: queue.Return,
+			Ranges: []queue.Range{{First: r.Piece.First, Last: r.Piece.First}}}})
+	}
+}
+
+// pieceOf returns the message in the answer to a get.
+func pieceOf(r *peerv1.Reply) (queue.Piece, bool) {
+	d := r.Piece
+	if d == nil {
+		return queue.Piece{}, false
+	}
+	return queue.Piece{Records: d.Records, Tail: d.Tail, First: d.First, Count: 1, Bytes: len(d.Records) + len(d.Tail),
+		Redelivered: d.Redelivered, Failures: d.Failures}, true
 }
 
 // Purge implements queue.Handle.

@@ -33,10 +33,11 @@ func (instantLog) DropQueue(uint64)                        {}
 
 // leader is a node that leads queues.
 type leader struct {
-	t      testing.TB
-	addr   string
-	svc    *Service
-	server *grpc.Server
+	clueless error // what await says when a queue has not come; set before it is used
+	t        testing.TB
+	addr     string
+	svc      *Service
+	server   *grpc.Server
 
 	mu      sync.Mutex
 	queues  map[uint64]*queue.Queue
@@ -93,17 +94,17 @@ func (l *leader) queue(id uint64) *queue.Queue {
 	return l.queues[id]
 }
 
-func (l *leader) await(ctx context.Context, id uint64) queue.Handle {
+func (l *leader) await(ctx context.Context, id uint64) (queue.Handle, error) {
 	for {
 		l.mu.Lock()
 		q, changed := l.queues[id], l.changed
 		l.mu.Unlock()
 		if q != nil {
-			return q
+			return q, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return nil, l.clueless
 		case <-changed:
 		}
 	}

@@ -18,8 +18,9 @@ type ServiceOptions struct {
 	// Queue returns the queue with this id if this node leads it, else nil. It must not block.
 	Queue func(id uint64) queue.Handle
 	// Await is called when Queue has returned nil: this node may be a moment behind with its metadata. It waits until the queue is
-	// there, or it is clear that it will not be, and then returns nil, or until ctx ends after 2 seconds. Nil stands for not waiting.
-	Await func(ctx context.Context, id uint64) queue.Handle
+	// there, or it is clear that it will not be, and then returns nil, or until ctx ends after 2 seconds. The error says that neither
+	// is clear. Nil stands for not waiting.
+	Await func(ctx context.Context, id uint64) (queue.Handle, error)
 	// OnNotice is called for each notice of another node, in order for each node. It must not block. It may be nil.
 	OnNotice func(node string, n *peerv1.Notice)
 	// Caller returns the name of the node that a stream comes from, as its connection was authenticated. Nil stands for believing

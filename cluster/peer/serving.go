@@ -33,8 +33,12 @@ type serving struct {
 	subs     map[uint64]*subscription
 	gets     map[uint64]*fetched // by queue
 	prepared map[uint64]queue.Handle
-	absent   map[uint64]*absentee
-	parked   int // bytes of publications in absent
+	bequests map[uint64]*estate // by queue; not adopted yet
+	estates  map[uint64]*estate // by id
+	// lastEstate is the last id of an estate.
+	lastEstate uint64
+	absent     map[uint64]*absentee
+	parked     int // bytes of publications in absent
 }
 
 // fetched is the messages of Get that are not settled.
@@ -46,6 +50,7 @@ type fetched struct {
 func newServing(v *Service, node string, stream peerv1.Queues_LinkServer) *serving {
 	s := &serving{svc: v, node: node, stream: stream, over: make(chan struct{}),
 		subs: make(map[uint64]*subscription), gets: make(map[uint64]*fetched), prepared: make(map[uint64]queue.Handle),
+		bequests: make(map[uint64]*estate), estates: make(map[uint64]*estate),
 		absent: make(map[uint64]*absentee)}
 	s.ctx, s.stop = context.WithCancel(v.ctx)
 	s.out = newOutbox(s)
@@ -74,8 +79,8 @@ func (s *serving) serve() error {
 // giveBack ends consumers and deletions, and requeues what is not settled as if the channels had died.
 func (s *serving) giveBack() {
 	s.mu.Lock()
-	subs, gets, prepared := s.subs, s.gets, s.prepared
-	s.subs, s.gets, s.prepared = nil, nil, nil
+	subs, gets, prepared, estates, bequests := s.subs, s.gets, s.prepared, s.estates, s.bequests
+	s.subs, s.gets, s.prepared, s.estates, s.bequests = nil, nil, nil, nil, nil
 	s.mu.Unlock()
 	for _, h := range prepared {
 		h.Resume()
@@ -85,6 +90,12 @@ func (s *serving) giveBack() {
 	}
 	for _, f := range gets {
 		f.h.Settle(&queue.Settlement{Handle: f.h, Outcome: queue.Requeue, Ranges: f.set.take()})
+	}
+	for _, e := range estates {
+		e.give()
+	}
+	for _, e := range bequests {
+		e.give()
 	}
 }
 
@@ -178,23 +189,25 @@ func (s *serving) settle(m *peerv1.Settle) {
 	if v.Outcome > queue.Return {
 		v.Outcome = queue.Requeue // of a version to come
 	}
-	if m.Consumer != 0 {
-		sub := s.sub(m.Consumer)
-		if sub != nil {
-			sub.settle(v)
-		} else if done != nil {
-			done()
-		}
+	e, inherited, rest := s.inherited(m.Estate, v.Ranges)
+	v.Ranges = rest
+	if sub := s.sub(m.Consumer); sub != nil {
+		sub.settle(v, inherited)
 		return
 	}
 	s.mu.Lock()
-	if f := s.gets[m.Queue]; f != nil {
+	if f := s.gets[m.Queue]; f != nil && m.Consumer == 0 {
 		v.Handle, v.Ranges = f.h, f.set.remove(v.Ranges)
 		if f.set.n == 0 {
 			delete(s.gets, m.Queue)
 		}
+	} else {
+		v.Ranges = nil
 	}
 	s.mu.Unlock()
+	if len(inherited) > 0 {
+		v.Handle, v.Ranges = e.h, append(inherited, v.Ranges...)
+	}
 	switch {
 	case v.Handle != nil && len(v.Ranges) > 0:
 		v.Handle.Settle(v)
@@ -225,6 +238,8 @@ func (s *serving) signal(m *peerv1.Signal) {
 		if sub != nil {
 			s.svc.work.Go(sub.end)
 		}
+	case peerv1.SignalKind_SIGNAL_KIND_RENOUNCE:
+		s.renounce(m.Estate, m.Queue)
 	case peerv1.SignalKind_SIGNAL_KIND_PAUSE:
 		if sub := s.sub(m.Consumer); sub != nil {
 			sub.pause()

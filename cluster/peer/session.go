@@ -50,6 +50,7 @@ type entry struct {
 	pub      *queue.Publication
 	settle   *queue.Settlement
 	consumer uint64 // of settle
+	estate   uint64 // of settle
 	id       uint64 // of settle, if it is to be answered
 	op       *peerv1.Operation
 	key      uint64 // of op

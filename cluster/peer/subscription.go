@@ -37,9 +37,7 @@ func (s *serving) consume(h queue.Handle, m *peerv1.Consumer) error {
 	if m == nil {
 		return queue.ErrUnavailable
 	}
-	sub := &subscription{s: s, h: h, id: m.Id}
-	sub.c = queue.Consumer{Tag: m.Tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: m.Priority, Prefetch: int(m.Prefetch),
-		Receiver: sub}
+	sub := newSubscription(s, h, m)
 	s.mu.Lock()
 	if s.ended || s.subs[m.Id] != nil {
 		s.mu.Unlock()
@@ -62,6 +60,13 @@ func (s *serving) consume(h queue.Handle, m *peerv1.Consumer) error {
 		return errEnded
 	}
 	return nil
+}
+
+func newSubscription(s *serving, h queue.Handle, m *peerv1.Consumer) *subscription {
+	sub := &subscription{s: s, h: h, id: m.Id}
+	sub.c = queue.Consumer{Tag: m.Tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: m.Priority, Prefetch: int(m.Prefetch),
+		Receiver: sub}
+	return sub
 }
 
 func (s *serving) remove(sub *subscription) {
@@ -194,10 +199,10 @@ func (b *subscription) pull() {
 	b.unblockLocked()
 }
 
-// settle gives a settlement to the queue, as far as the deliveries are not settled.
-func (b *subscription) settle(v *queue.Settlement) {
+// settle gives a settlement to the queue, as far as the deliveries are not settled. inherited are further ones.
+func (b *subscription) settle(v *queue.Settlement, inherited []queue.Range) {
 	b.mu.Lock()
-	v.Handle, v.Consumer, v.Ranges = b.h, &b.c, b.out.remove(v.Ranges)
+	v.Handle, v.Consumer, v.Ranges = b.h, &b.c, append(inherited, b.out.remove(v.Ranges)...)
 	last := b.detached && b.out.n == 0
 	b.mu.Unlock()
 	if len(v.Ranges) > 0 {

@@ -139,7 +139,7 @@ func (w *writer) publish(h *remote, p *queue.Publication) int {
 const settleBytes = 32
 
 func (w *writer) settle(e *entry) int {
-	if l := w.last[e.h].settle; l != nil && e.id == 0 && l.Consumer == e.consumer && l.Outcome == peerv1.Outcome(e.settle.Outcome) {
+	if l := w.last[e.h].settle; l != nil && e.id == 0 && l.Consumer == e.consumer && l.Estate == e.estate && l.Outcome == peerv1.Outcome(e.settle.Outcome) {
 		for _, r := range e.settle.Ranges {
 			if n := len(l.Ranges); l.Ranges[n-1]+1 == r.First {
 				l.Ranges[n-1] = r.Last
@@ -150,6 +150,7 @@ func (w *writer) settle(e *entry) int {
 		return settleBytes
 	}
 	m := &peerv1.Settle{Queue: e.h.id, Consumer: e.consumer, Outcome: peerv1.Outcome(e.settle.Outcome), Id: e.id,
+		Estate: e.estate,
 		Ranges: appendRanges(make([]uint64, 0, 2*len(e.settle.Ranges)), e.settle.Ranges)}
 	size := settleBytes + 8*len(m.Ranges)
 	w.ops = append(w.ops, keyedOp{&peerv1.Operation{Settle: m}, e.h.id, size})

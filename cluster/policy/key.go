@@ -209,3 +209,13 @@ func isPattern(v value) bool {
 var age = regexp.MustCompile(`^0*[1-9][0-9]*[YMDhms]$`)
 
 func isAge(v value) bool { return age.MatchString(v.text) }
+
+// KeyOfArgument returns the key that sets the same as an argument of a declaration, and the argument itself if there is none.
+func KeyOfArgument(argument string) string {
+	for i := range keys {
+		if keys[i].argument == argument {
+			return keys[i].name
+		}
+	}
+	return argument
+}

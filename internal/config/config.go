@@ -12,6 +12,7 @@ type Config struct {
 	Node    Node
 	AMQP    AMQP
 	HTTP    HTTP
+	Admin   Admin
 	Store   Store
 	Memory  Memory
 	Queue   Queue
@@ -80,6 +81,15 @@ type TCP struct {
 	RcvBuf    int           // bytes, 0 leaves the system's default
 	SndBuf    int           // bytes, 0 leaves the system's default
 	KeepAlive time.Duration // 0 switches it off
+}
+
+// Admin configures the listener for administrators. Paths are empty if they are not given; Cert and Key are given together, and with
+// them CA if client certificates are accepted.
+type Admin struct {
+	Listen    string // host:port, empty for the Unix socket only
+	Cert, Key string // paths of PEM files
+	ClientCA  string // path of a PEM file
+	Insecure  bool   // beyond loopback without TLS
 }
 
 // HTTP configures the listener for metrics, health and profiles.

@@ -49,6 +49,7 @@ func TestDefaults(t *testing.T) {
 			TCP: TCP{NoDelay: true, RcvBuf: 256 * kib, SndBuf: 256 * kib, KeepAlive: 30 * time.Second},
 			TLS: TLS{ClientCerts: ClientCertsNone, UserFrom: "cn", MinVersion: "1.2"},
 		},
+		Admin: Admin{Listen: "127.0.0.1:8672"},
 		HTTP:  HTTP{Listen: "127.0.0.1:15672"},
 		Store: Store{Sync: SyncAlways, Interval: 100 * time.Millisecond, MinFree: 256 * mib},
 		Queue: Queue{ResidentBytes: 32 * mib},

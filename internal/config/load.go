@@ -233,7 +233,7 @@ func build(v *viper.Viper, source func(*Key) Source) (*Config, error) {
 	return c, nil
 }
 
-// checkTLS finds files that are missing for AMQP over TLS.
+// checkTLS finds files that are missing for TLS.
 func checkTLS(c *Config) Errors {
 	var problems Errors
 	missing := func(key, path, because string) {
@@ -248,6 +248,15 @@ func checkTLS(c *Config) Errors {
 		if t.ClientCerts != ClientCertsNone {
 			missing("amqp.tls.ca", t.CA, "amqp.tls.client_certs: "+string(t.ClientCerts)+" needs one")
 		}
+	}
+	a := &c.Admin
+	switch {
+	case a.Cert != "" && a.Key == "":
+		missing("admin.tls.key", a.Key, "admin.tls.cert needs one")
+	case a.Cert == "" && a.Key != "":
+		missing("admin.tls.cert", a.Cert, "admin.tls.key needs one")
+	case a.Cert == "" && a.ClientCA != "":
+		missing("admin.tls.cert", a.Cert, "admin.tls.client_ca needs TLS")
 	}
 	return problems
 }

@@ -97,3 +97,25 @@ func Diff(old, new *Config) []Change {
 	}
 	return changes
 }
+
+// Shown is a key with its value, for people.
+type Shown struct {
+	Key, Value, Default, Help string
+}
+
+// Show returns all keys in the order of the table; the values of secrets are hidden.
+func (c *Config) Show() []Shown {
+	list := make([]Shown, 0, len(keys))
+	for i := range keys {
+		k := &keys[i]
+		value := "********"
+		if !k.Secret {
+			value = k.format(c).String()
+		}
+		list = append(list, Shown{Key: k.Name, Value: value, Default: k.defaultValue(), Help: k.Help})
+		if k.Secret {
+			list[len(list)-1].Default = ""
+		}
+	}
+	return list
+}

@@ -86,7 +86,7 @@ func (n *Node) deliverReply(vhost string, name, record, tail []byte) {
 
 // describe tells the other nodes where this one serves.
 func (n *Node) describe(ctx context.Context) error {
-	return n.broker.Describe(ctx, func(d *meta.Node) { d.AMQP = n.Addrs() })
+	return n.broker.Describe(ctx, func(d *meta.Node) { d.AMQP, d.Admin, d.HTTP = n.Addrs(), n.AdminAddr(), n.HTTPAddr() })
 }
 
 func formation(c *config.Cluster) cluster.Formation {

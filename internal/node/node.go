@@ -19,6 +19,8 @@ import (
 	"github.com/brokerd/brokerd/amqp/server"
 	"github.com/brokerd/brokerd/cluster"
 	"github.com/brokerd/brokerd/cluster/meta"
+	"github.com/brokerd/brokerd/cluster/network"
+	"github.com/brokerd/brokerd/internal/admin"
 	"github.com/brokerd/brokerd/internal/certs"
 	"github.com/brokerd/brokerd/internal/config"
 	"github.com/brokerd/brokerd/internal/datadir"
@@ -32,6 +34,7 @@ type Node struct {
 	log     *slog.Logger
 	dir     *datadir.Dir
 	store   *store.Store
+	links   *network.Network // to other nodes, nil for a node that stays alone
 	broker  *cluster.Broker
 	server  *server.Server
 	memory  *queue.Memory
@@ -45,6 +48,11 @@ type Node struct {
 	shortages atomic.Pointer[shortages] // as of the last look; nil before the first
 	certs     *certs.Source             // of AMQP over TLS, nil without
 
+	logs       *admin.Logs
+	admin      *admin.Server       // nil before it is open
+	adminPeers *admin.PeerServices // for other nodes
+	adminCerts *certs.Source       // nil without TLS
+
 	stopWatch chan struct{}
 	watch     sync.WaitGroup
 }
@@ -54,7 +62,9 @@ var Release = "brokerd"
 
 // Start builds and starts a node. ctx bounds the start only: the node outlives it and runs until Shutdown.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, err error) {
-	n := &Node{cfg: cfg, log: log, fatal: make(chan error, 1), stopWatch: make(chan struct{})}
+	logs := admin.NewLogs()
+	log = slog.New(logs.Handler(log.Handler()))
+	n := &Node{cfg: cfg, log: log, logs: logs, fatal: make(chan error, 1), stopWatch: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.takeDown(context.WithoutCancel(ctx)))
@@ -83,9 +93,13 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		return nil, err
 	}
 	pprof.SetGoroutineLabels(linkLabels)
-	links, err := n.openNetwork()
-	if err != nil {
+	if n.links, err = n.openNetwork(); err != nil {
 		return nil, err
+	}
+	links := n.links
+	n.adminPeers = admin.NewPeerServices()
+	if links != nil {
+		n.adminPeers.Register(links.Server())
 	}
 	pprof.SetGoroutineLabels(metadataLabels)
 	n.broker, err = cluster.Open(ctx, cluster.Options{
@@ -107,6 +121,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 		Memory:           n.memory,
 		LoopbackUsers:    cfg.LoopbackUsers,
 		CloseConnections: n.closeConnections,
+		Refuse:           n.refuse,
 		CommitTimeout:    cfg.Cluster.CommitTimeout,
 		Alarmed:          n.alarmed,
 		DeliverReply:     n.deliverReply,
@@ -135,6 +150,9 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Node, 
 	if err := n.listenTLS(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.openAdmin(ctx); err != nil {
+		return nil, err
+	}
 	if err := n.describe(ctx); err != nil {
 		return nil, err
 	}
@@ -159,6 +177,13 @@ func (s served) Open(user *cluster.User, vhost string, connection uint64) (serve
 func (n *Node) closeConnections(match func(id uint64, vhost, user string) bool, reason string) {
 	if s := n.serving.Load(); s != nil {
 		s.CloseConnections(reason, func(c server.Connection) bool { return match(c.ID, c.VHost, c.User) })
+	}
+}
+
+// refuse implements cluster.Options.Refuse.
+func (n *Node) refuse(refuse bool) {
+	if s := n.serving.Load(); s != nil {
+		s.Refuse(refuse)
 	}
 }
 
@@ -258,6 +283,9 @@ func (n *Node) takeDown(ctx context.Context) error {
 		}
 	}
 	n.phase.Store(phaseStopping)
+	if n.admin != nil {
+		note("closing the admin API", n.admin.Close(ctx))
+	}
 	if n.server != nil {
 		n.dismissClients(ctx)
 	}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +34,7 @@ type broker struct {
 	env  []string // further environment
 
 	cmd     *exec.Cmd
+	pid     atomic.Int64  // of the last process
 	exited  chan struct{} // closed when the process is gone
 	logPath string
 }
@@ -67,19 +70,25 @@ func (b *broker) set(key, value string) {
 }
 
 // freeAddress finds a free loopback port below the range that the system takes ports of outgoing connections from, so that
-// no client of the test gets it while the broker is down.
+// no client of the test gets it while the broker is down. None is given out twice: its user may not listen yet.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
+		if err != nil {
+			continue
+		}
+		address := l.Addr().String()
+		_ = l.Close()
+		if _, used := addressesGiven.LoadOrStore(address, true); !used {
+			return address
 		}
 	}
 	t.Fatal("no free port")
 	return ""
 }
+
+var addressesGiven sync.Map
 
 // environment is ours without variables that would configure the broker.
 func environment() []string {
@@ -104,6 +113,7 @@ func (b *broker) launch() {
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
+	b.pid.Store(int64(b.cmd.Process.Pid))
 	exited := make(chan struct{})
 	b.exited = exited
 	go func(cmd *exec.Cmd) {
@@ -115,8 +125,14 @@ func (b *broker) launch() {
 // start runs the broker until it accepts connections, and returns how long that took.
 func (b *broker) start() time.Duration {
 	b.t.Helper()
-	begin := time.Now()
 	b.launch()
+	return b.awaitUp()
+}
+
+// awaitUp waits until the launched broker accepts connections, and returns how long that took.
+func (b *broker) awaitUp() time.Duration {
+	b.t.Helper()
+	begin := time.Now()
 	for {
 		conn, err := net.DialTimeout("tcp", b.addr, time.Second)
 		if err == nil {

@@ -1264,6 +1264,8 @@ type MoveQueue struct {
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
 	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	FromRun       uint64                 `protobuf:"varint,4,opt,name=from_run,json=fromRun,proto3" json:"from_run,omitempty"` // incarnations that the nodes must have, 0 for any
+	ToRun         uint64                 `protobuf:"varint,5,opt,name=to_run,json=toRun,proto3" json:"to_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1317,6 +1319,20 @@ func (x *MoveQueue) GetTo() string {
 		return x.To
 	}
 	return ""
+}
+
+func (x *MoveQueue) GetFromRun() uint64 {
+	if x != nil {
+		return x.FromRun
+	}
+	return 0
+}
+
+func (x *MoveQueue) GetToRun() uint64 {
+	if x != nil {
+		return x.ToRun
+	}
+	return 0
 }
 
 type EnsureClusterID struct {
@@ -1458,11 +1474,13 @@ const file_proto_meta_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"RemoveNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"?\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"q\n" +
 	"\tMoveQueue\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\tR\x02to\"!\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x19\n" +
+	"\bfrom_run\x18\x04 \x01(\x04R\afromRun\x12\x15\n" +
+	"\x06to_run\x18\x05 \x01(\x04R\x05toRun\"!\n" +
 	"\x0fEnsureClusterID\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02idB1Z/github.com/brokerd/brokerd/proto/meta/v1;metav1b\x06proto3"
 

@@ -86,6 +86,8 @@ const (
 	Method_METHOD_PURGE          Method = 4
 	Method_METHOD_STATUS         Method = 5
 	Method_METHOD_PREPARE_DELETE Method = 6
+	Method_METHOD_BARRIER        Method = 7 // answered when everything that came before is in the queue
+	Method_METHOD_ADOPT          Method = 8 // the caller led the queue before: its consumers go on here, and the queue begins
 )
 
 // Enum value maps for Method.
@@ -98,6 +100,8 @@ var (
 		4: "METHOD_PURGE",
 		5: "METHOD_STATUS",
 		6: "METHOD_PREPARE_DELETE",
+		7: "METHOD_BARRIER",
+		8: "METHOD_ADOPT",
 	}
 	Method_value = map[string]int32{
 		"METHOD_UNSPECIFIED":    0,
@@ -107,6 +111,8 @@ var (
 		"METHOD_PURGE":          4,
 		"METHOD_STATUS":         5,
 		"METHOD_PREPARE_DELETE": 6,
+		"METHOD_BARRIER":        7,
+		"METHOD_ADOPT":          8,
 	}
 )
 
@@ -147,6 +153,7 @@ const (
 	SignalKind_SIGNAL_KIND_ABANDON     SignalKind = 4 // consumer: cancel it and requeue what it has
 	SignalKind_SIGNAL_KIND_PAUSE       SignalKind = 5 // consumer: nothing more, its receiver takes nothing
 	SignalKind_SIGNAL_KIND_PULL        SignalKind = 6 // consumer: ends pause
+	SignalKind_SIGNAL_KIND_RENOUNCE    SignalKind = 7 // the caller, which led the queue before, does not settle what was delivered then
 )
 
 // Enum value maps for SignalKind.
@@ -159,6 +166,7 @@ var (
 		4: "SIGNAL_KIND_ABANDON",
 		5: "SIGNAL_KIND_PAUSE",
 		6: "SIGNAL_KIND_PULL",
+		7: "SIGNAL_KIND_RENOUNCE",
 	}
 	SignalKind_value = map[string]int32{
 		"SIGNAL_KIND_UNSPECIFIED": 0,
@@ -168,6 +176,7 @@ var (
 		"SIGNAL_KIND_ABANDON":     4,
 		"SIGNAL_KIND_PAUSE":       5,
 		"SIGNAL_KIND_PULL":        6,
+		"SIGNAL_KIND_RENOUNCE":    7,
 	}
 )
 
@@ -849,6 +858,7 @@ type Settle struct {
 	Outcome       Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=brokerd.peer.v1.Outcome" json:"outcome,omitempty"`
 	Ranges        []uint64               `protobuf:"varint,4,rep,packed,name=ranges,proto3" json:"ranges,omitempty"` // pairs of first and last offset
 	Id            uint64                 `protobuf:"varint,5,opt,name=id,proto3" json:"id,omitempty"`                // to be told in settled when it is durable, 0 if nobody asks
+	Estate        uint64                 `protobuf:"varint,6,opt,name=estate,proto3" json:"estate,omitempty"`        // as the answer to adopt named it: some of the deliveries may be from before, 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +924,13 @@ func (x *Settle) GetRanges() []uint64 {
 func (x *Settle) GetId() uint64 {
 	if x != nil {
 		return x.Id
+	}
+	return 0
+}
+
+func (x *Settle) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
 	}
 	return 0
 }
@@ -990,6 +1007,7 @@ type Call struct {
 	NoAck         bool                   `protobuf:"varint,6,opt,name=no_ack,json=noAck,proto3" json:"no_ack,omitempty"`          // get
 	IfUnused      bool                   `protobuf:"varint,7,opt,name=if_unused,json=ifUnused,proto3" json:"if_unused,omitempty"` // prepare_delete
 	IfEmpty       bool                   `protobuf:"varint,8,opt,name=if_empty,json=ifEmpty,proto3" json:"if_empty,omitempty"`
+	Adopt         []*Consumer            `protobuf:"bytes,9,rep,name=adopt,proto3" json:"adopt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1080,6 +1098,13 @@ func (x *Call) GetIfEmpty() bool {
 	return false
 }
 
+func (x *Call) GetAdopt() []*Consumer {
+	if x != nil {
+		return x.Adopt
+	}
+	return nil
+}
+
 // Consumer is a basic.consume.
 type Consumer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1089,6 +1114,7 @@ type Consumer struct {
 	Exclusive     bool                   `protobuf:"varint,4,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
 	Priority      int32                  `protobuf:"zigzag32,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	Prefetch      uint32                 `protobuf:"varint,6,opt,name=prefetch,proto3" json:"prefetch,omitempty"` // messages, 0: no limit
+	Unacked       uint64                 `protobuf:"varint,7,opt,name=unacked,proto3" json:"unacked,omitempty"`   // adopt: deliveries from before that are not settled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1165,12 +1191,20 @@ func (x *Consumer) GetPrefetch() uint32 {
 	return 0
 }
 
+func (x *Consumer) GetUnacked() uint64 {
+	if x != nil {
+		return x.Unacked
+	}
+	return 0
+}
+
 // Signal is what nobody waits for.
 type Signal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          SignalKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=brokerd.peer.v1.SignalKind" json:"kind,omitempty"`
 	Queue         uint64                 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	Consumer      uint64                 `protobuf:"varint,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Estate        uint64                 `protobuf:"varint,4,opt,name=estate,proto3" json:"estate,omitempty"` // renounce
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1226,6 +1260,13 @@ func (x *Signal) GetConsumer() uint64 {
 	return 0
 }
 
+func (x *Signal) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
+	}
+	return 0
+}
+
 // Reply answers a Call.
 type Reply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1234,6 +1275,7 @@ type Reply struct {
 	Count         int64                  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"` // get: messages that remain; purge, prepare_delete: messages
 	Piece         *Deliver               `protobuf:"bytes,4,opt,name=piece,proto3" json:"piece,omitempty"`  // get: the message, if there is one
 	Status        *Status                `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Estate        uint64                 `protobuf:"varint,6,opt,name=estate,proto3" json:"estate,omitempty"` // adopt: names the deliveries from before in settlements
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1301,6 +1343,13 @@ func (x *Reply) GetStatus() *Status {
 		return x.Status
 	}
 	return nil
+}
+
+func (x *Reply) GetEstate() uint64 {
+	if x != nil {
+		return x.Estate
+	}
+	return 0
 }
 
 type Status struct {
@@ -1687,9 +1736,12 @@ func (x *Notice) GetApplied() *Applied {
 
 // Applied is how far the sending node is with the metadata.
 type Applied struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // of the entry at index, 0 if it is not known
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term  uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // of the entry at index, 0 if it is not known
+	// unsettled is the index of the first move of a queue behind which something that the node gave to the former leader may be on its way, 0
+	// for none.
+	Unsettled     uint64 `protobuf:"varint,3,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1734,6 +1786,13 @@ func (x *Applied) GetIndex() uint64 {
 func (x *Applied) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
+	}
+	return 0
+}
+
+func (x *Applied) GetUnsettled() uint64 {
+	if x != nil {
+		return x.Unsettled
 	}
 	return 0
 }
@@ -1911,17 +1970,18 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\aletters\x18\t \x01(\bR\aletters\"3\n" +
 	"\aRefusal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\aindexes\x18\x02 \x03(\rR\aindexes\"\x96\x01\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\"\xae\x01\n" +
 	"\x06Settle\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\x04R\bconsumer\x122\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x18.brokerd.peer.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06ranges\x18\x04 \x03(\x04R\x06ranges\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\x04R\x02id\"V\n" +
+	"\x02id\x18\x05 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06estate\x18\x06 \x01(\x04R\x06estate\"V\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\x04R\bconsumer\x12\x1a\n" +
 	"\bmessages\x18\x02 \x01(\rR\bmessages\x12\x14\n" +
-	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"\xfd\x01\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"\xae\x02\n" +
 	"\x04Call\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12/\n" +
@@ -1930,24 +1990,28 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\bconsumer\x18\x05 \x01(\x04R\bconsumer\x12\x15\n" +
 	"\x06no_ack\x18\x06 \x01(\bR\x05noAck\x12\x1b\n" +
 	"\tif_unused\x18\a \x01(\bR\bifUnused\x12\x19\n" +
-	"\bif_empty\x18\b \x01(\bR\aifEmpty\"\x99\x01\n" +
+	"\bif_empty\x18\b \x01(\bR\aifEmpty\x12/\n" +
+	"\x05adopt\x18\t \x03(\v2\x19.brokerd.peer.v1.ConsumerR\x05adopt\"\xb3\x01\n" +
 	"\bConsumer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\x15\n" +
 	"\x06no_ack\x18\x03 \x01(\bR\x05noAck\x12\x1c\n" +
 	"\texclusive\x18\x04 \x01(\bR\texclusive\x12\x1a\n" +
 	"\bpriority\x18\x05 \x01(\x11R\bpriority\x12\x1a\n" +
-	"\bprefetch\x18\x06 \x01(\rR\bprefetch\"k\n" +
+	"\bprefetch\x18\x06 \x01(\rR\bprefetch\x12\x18\n" +
+	"\aunacked\x18\a \x01(\x04R\aunacked\"\x83\x01\n" +
 	"\x06Signal\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.brokerd.peer.v1.SignalKindR\x04kind\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12\x1a\n" +
-	"\bconsumer\x18\x03 \x01(\x04R\bconsumer\"\xc2\x01\n" +
+	"\bconsumer\x18\x03 \x01(\x04R\bconsumer\x12\x16\n" +
+	"\x06estate\x18\x04 \x01(\x04R\x06estate\"\xda\x01\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\afailure\x18\x02 \x01(\x0e2\x18.brokerd.peer.v1.FailureR\afailure\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\x12.\n" +
 	"\x05piece\x18\x04 \x01(\v2\x18.brokerd.peer.v1.DeliverR\x05piece\x12/\n" +
-	"\x06status\x18\x05 \x01(\v2\x17.brokerd.peer.v1.StatusR\x06status\"r\n" +
+	"\x06status\x18\x05 \x01(\v2\x17.brokerd.peer.v1.StatusR\x06status\x12\x16\n" +
+	"\x06estate\x18\x06 \x01(\x04R\x06estate\"r\n" +
 	"\x06Status\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\x03R\x05ready\x12\x18\n" +
 	"\aunacked\x18\x02 \x01(\x03R\aunacked\x12\x1c\n" +
@@ -1974,10 +2038,11 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\x06alarms\x18\x01 \x01(\v2\x17.brokerd.peer.v1.AlarmsR\x06alarms\x122\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1c.brokerd.peer.v1.DirectReplyR\x05reply\x12\x14\n" +
 	"\x05event\x18\x03 \x01(\fR\x05event\x122\n" +
-	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"3\n" +
+	"\aapplied\x18\x04 \x01(\v2\x18.brokerd.peer.v1.AppliedR\aapplied\"Q\n" +
 	"\aApplied\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\"\x1e\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1c\n" +
+	"\tunsettled\x18\x03 \x01(\x04R\tunsettled\"\x1e\n" +
 	"\x06Alarms\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"\x84\x01\n" +
 	"\vDirectReply\x12\x14\n" +
@@ -1991,7 +2056,7 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\vOUTCOME_ACK\x10\x00\x12\x10\n" +
 	"\fOUTCOME_DROP\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_REQUEUE\x10\x02\x12\x12\n" +
-	"\x0eOUTCOME_RETURN\x10\x03*\x97\x01\n" +
+	"\x0eOUTCOME_RETURN\x10\x03*\xbd\x01\n" +
 	"\x06Method\x12\x16\n" +
 	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMETHOD_CONSUME\x10\x01\x12\x11\n" +
@@ -2000,7 +2065,9 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"METHOD_GET\x10\x03\x12\x10\n" +
 	"\fMETHOD_PURGE\x10\x04\x12\x11\n" +
 	"\rMETHOD_STATUS\x10\x05\x12\x19\n" +
-	"\x15METHOD_PREPARE_DELETE\x10\x06*\xb6\x01\n" +
+	"\x15METHOD_PREPARE_DELETE\x10\x06\x12\x12\n" +
+	"\x0eMETHOD_BARRIER\x10\a\x12\x10\n" +
+	"\fMETHOD_ADOPT\x10\b*\xd0\x01\n" +
 	"\n" +
 	"SignalKind\x12\x1b\n" +
 	"\x17SIGNAL_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -2009,7 +2076,8 @@ const file_proto_peer_v1_peer_proto_rawDesc = "" +
 	"\x12SIGNAL_KIND_FORGET\x10\x03\x12\x17\n" +
 	"\x13SIGNAL_KIND_ABANDON\x10\x04\x12\x15\n" +
 	"\x11SIGNAL_KIND_PAUSE\x10\x05\x12\x14\n" +
-	"\x10SIGNAL_KIND_PULL\x10\x06*\x8c\x01\n" +
+	"\x10SIGNAL_KIND_PULL\x10\x06\x12\x18\n" +
+	"\x14SIGNAL_KIND_RENOUNCE\x10\a*\x8c\x01\n" +
 	"\aFailure\x12\x10\n" +
 	"\fFAILURE_NONE\x10\x00\x12\x10\n" +
 	"\fFAILURE_GONE\x10\x01\x12\x19\n" +
@@ -2085,20 +2153,21 @@ var file_proto_peer_v1_peer_proto_depIdxs = []int32{
 	0,  // 18: brokerd.peer.v1.Settle.outcome:type_name -> brokerd.peer.v1.Outcome
 	1,  // 19: brokerd.peer.v1.Call.method:type_name -> brokerd.peer.v1.Method
 	15, // 20: brokerd.peer.v1.Call.consume:type_name -> brokerd.peer.v1.Consumer
-	2,  // 21: brokerd.peer.v1.Signal.kind:type_name -> brokerd.peer.v1.SignalKind
-	3,  // 22: brokerd.peer.v1.Reply.failure:type_name -> brokerd.peer.v1.Failure
-	19, // 23: brokerd.peer.v1.Reply.piece:type_name -> brokerd.peer.v1.Deliver
-	18, // 24: brokerd.peer.v1.Reply.status:type_name -> brokerd.peer.v1.Status
-	25, // 25: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
-	26, // 26: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
-	24, // 27: brokerd.peer.v1.Notice.applied:type_name -> brokerd.peer.v1.Applied
-	4,  // 28: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
-	5,  // 29: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	15, // 21: brokerd.peer.v1.Call.adopt:type_name -> brokerd.peer.v1.Consumer
+	2,  // 22: brokerd.peer.v1.Signal.kind:type_name -> brokerd.peer.v1.SignalKind
+	3,  // 23: brokerd.peer.v1.Reply.failure:type_name -> brokerd.peer.v1.Failure
+	19, // 24: brokerd.peer.v1.Reply.piece:type_name -> brokerd.peer.v1.Deliver
+	18, // 25: brokerd.peer.v1.Reply.status:type_name -> brokerd.peer.v1.Status
+	25, // 26: brokerd.peer.v1.Notice.alarms:type_name -> brokerd.peer.v1.Alarms
+	26, // 27: brokerd.peer.v1.Notice.reply:type_name -> brokerd.peer.v1.DirectReply
+	24, // 28: brokerd.peer.v1.Notice.applied:type_name -> brokerd.peer.v1.Applied
+	4,  // 29: brokerd.peer.v1.Queues.Link:input_type -> brokerd.peer.v1.LinkRequest
+	5,  // 30: brokerd.peer.v1.Queues.Link:output_type -> brokerd.peer.v1.LinkResponse
+	30, // [30:31] is the sub-list for method output_type
+	29, // [29:30] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_proto_peer_v1_peer_proto_init() }
