@@ -332,7 +332,6 @@ func (q *Queue) settleDown() {
 		}
 		q.dispatch()
 		q.enforce()
-		q.serveGets()
 		if len(q.deadlines)+len(q.overdue) > 0 {
 			for _, l := range q.lanes {
 				l.offered = l.next
@@ -341,6 +340,7 @@ func (q *Queue) settleDown() {
 			q.expire(now)
 			q.arm(now)
 		}
+		q.serveGets() // after that: a message with no time at all is for consumers only, and this may be the run that brought it
 		if len(q.drops) > 0 {
 			q.serveDrops()
 		}

@@ -31,6 +31,22 @@ func TestGetFromEndedQueue(t *testing.T) {
 	}
 }
 
+// A message with no time at all is gone before a get that came with it in one run of the inbox.
+func TestGetWithTheMessage(t *testing.T) {
+	q := New(Options{ID: 1, Log: newScriptLog(), Now: func() int64 { return 1000 }})
+	g := &getCall{noAck: true, done: make(chan struct{})}
+	q.call(func() {
+		p := &Publication{Block: block.Block{Records: block.GetArena(64)}}
+		p.Block.Append(&block.Record{Arrived: 1000, Deadline: 1000, RoutingKey: []byte("k"), Body: []byte("x")})
+		q.publish(p)
+		q.gets = append(q.gets, g)
+	})
+	within(t, "get", func() { <-g.done })
+	if g.ok || g.err != nil {
+		t.Fatalf("got a message: %v, error %v; want neither", g.ok, g.err)
+	}
+}
+
 // A spilled block that is consumed before the log has taken it must not count as on its way for ever.
 func TestSpillTakenBack(t *testing.T) {
 	l, m := newScriptLog(), tiny()

@@ -103,7 +103,7 @@ type Error struct {
 
 // Errorf returns an error whose text is the name of code, " - ", and the formatted explanation, cut to 255 bytes.
 func Errorf(code ReplyCode, format string, args ...any) *Error {
-	return &Error{Code: code, Text: cut(code.String() + " - " + fmt.Sprintf(format, args...))}
+	return &Error{Code: code, Text: cutText(code.String() + " - " + fmt.Sprintf(format, args...))}
 }
 
 // Error returns the code, the reply text and the method, for logs.
@@ -128,15 +128,25 @@ func (e *Error) WithMethod(k MethodKey) *Error {
 const maxShortstr = 255
 
 // cut shortens s to what a short string can hold without splitting a UTF-8 sequence.
-func cut(s string) string {
-	if len(s) <= maxShortstr {
+func cut(s string) string { return cutTo(maxShortstr, s) }
+
+func cutTo(n int, s string) string {
+	if len(s) <= n {
 		return s
 	}
-	n := maxShortstr
-	for n > maxShortstr-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+	for least := n - utf8.UTFMax; n > least && !utf8.RuneStart(s[n]); {
 		n--
 	}
 	return s[:n]
+}
+
+// cutText is cut for reply texts: like RabbitMQ's, one that is cut ends with an ellipsis.
+func cutText(s string) string {
+	const ellipsis = "..."
+	if len(s) <= maxShortstr {
+		return s
+	}
+	return cutTo(maxShortstr-len(ellipsis), s) + ellipsis
 }
 
 // errMalformedUTF8 has no method: RabbitMQ reports this error with class and method 0.

@@ -172,8 +172,8 @@ func TestErrors(t *testing.T) {
 	}
 	for pad := range 4 {
 		long := Errorf(NotFound, "%s%s", strings.Repeat("x", pad), strings.Repeat("\U0001F407", 80))
-		if n := len(long.Text); n > 255 || n < 252 || !utf8.ValidString(long.Text) {
-			t.Errorf("long text is cut to %d bytes, valid %v", n, utf8.ValidString(long.Text))
+		if n := len(long.Text); n > 255 || n < 252 || !strings.HasSuffix(long.Text, "...") || !utf8.ValidString(long.Text) {
+			t.Errorf("long text is cut to %d bytes, valid %v: %q", n, utf8.ValidString(long.Text), long.Text)
 		}
 	}
 }

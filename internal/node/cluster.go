@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -71,6 +72,8 @@ func (n *Node) alarmed(names []string) {
 		s.Unblocked()
 		return
 	}
+	// Clients see RabbitMQ's text, "low on memory & disk".
+	names = slices.SortedFunc(slices.Values(names), func(a, b string) int { return strings.Compare(b, a) })
 	s.Blocked("low on " + strings.Join(names, " & "))
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/brokerd/brokerd/cluster"
@@ -110,13 +111,7 @@ var permissionCases = []conformanceCase{
 		b> basic.publish routing-key=q user-id=somebody body=x
 		b> basic.get queue=q no-ack
 		b< basic.get-ok delivery-tag=1 routing-key=q user-id=somebody body=x`},
-	{id: "S15.3", about: "topic permissions restrict routing keys", prepare: func(t testing.TB, b *cluster.Broker) {
-		user(".*", ".*", ".*")(t, b)
-		p := meta.TopicPermission{User: "conf", VHost: "/", Exchange: "amq.topic", Write: "^mine\\.", Read: "^mine\\."}
-		if _, err := b.SetTopicPermission(t.Context(), p); err != nil {
-			t.Fatal(err)
-		}
-	}, script: `
+	{id: "S15.3a", about: "topic permissions restrict routing keys", prepare: topicPermission("^mine\\.", "^mine\\."), script: `
 		connect b user=conf password=secret
 		b0< connection.open-ok
 		b> basic.publish exchange=amq.topic routing-key=mine.a
@@ -141,12 +136,59 @@ func user(configure, write, read string) func(testing.TB, *cluster.Broker) {
 		if _, err := b.PutUser(t.Context(), "conf", cluster.Secret{Password: "secret"}, nil); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { restore(t, b.DeleteUser(background(t), "conf")) })
+		t.Cleanup(func() {
+			if err := b.DeleteUser(background(t), "conf"); !errors.Is(err, meta.ErrNoUser) {
+				restore(t, err)
+			}
+		})
 		if configure+write+read == "" {
 			return
 		}
 		p := meta.Permission{User: "conf", VHost: "/", Configure: configure, Write: write, Read: read}
 		if _, err := b.SetPermission(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// userLimit makes the user conf with a limit for one case.
+func userLimit(k cluster.Limit, n int64) func(testing.TB, *cluster.Broker) {
+	return func(t testing.TB, b *cluster.Broker) {
+		user(".*", ".*", ".*")(t, b)
+		if err := b.SetUserLimit(t.Context(), "conf", k, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// vhostLimit sets a limit of the vhost / for one case.
+func vhostLimit(k cluster.Limit, n int64) func(testing.TB, *cluster.Broker) {
+	return func(t testing.TB, b *cluster.Broker) {
+		if err := b.SetVHostLimit(t.Context(), "/", k, n); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { restore(t, b.SetVHostLimit(background(t), "/", k, -1)) })
+	}
+}
+
+// putVHost makes a vhost in which the default user may do everything. The case deletes it.
+func putVHost(name string) func(testing.TB, *cluster.Broker) {
+	return func(t testing.TB, b *cluster.Broker) {
+		if _, err := b.PutVHost(t.Context(), meta.VHost{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.SetPermission(t.Context(), meta.Permission{User: "guest", VHost: name, Configure: ".*", Write: ".*", Read: ".*"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// topicPermission makes the user conf with permissions for routing keys of amq.topic for one case.
+func topicPermission(write, read string) func(testing.TB, *cluster.Broker) {
+	return func(t testing.TB, b *cluster.Broker) {
+		user(".*", ".*", ".*")(t, b)
+		p := meta.TopicPermission{User: "conf", VHost: "/", Exchange: "amq.topic", Write: write, Read: read}
+		if _, err := b.SetTopicPermission(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,35 +8,39 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/brokerd/brokerd/amqp/wire"
 )
 
-// patience bounds every wait for a frame. It is short where the frame is known not to come.
-var patience = long
-
+// How long a client waits for a frame: long, or short where the frame is known not to come; quiet where none may come.
 const (
-	long  = 5 * time.Second
+	long  = 10 * time.Second
 	short = 300 * time.Millisecond
+	quiet = 150 * time.Millisecond
 )
 
 // client is one connection that speaks raw frames. Its reader sorts what arrives by channel, because the order of frames of
 // different channels is not defined.
 type client struct {
-	nc   net.Conn
-	done chan struct{} // closed when the reader has ended
+	nc       net.Conn
+	patience time.Duration
+	done     chan struct{} // closed when the reader has ended
 
 	mu     sync.Mutex
 	queues map[uint16]chan string
 	opened map[uint16]bool // channels that the script has opened
 	ready  bool            // the connection is open
+	hears  atomic.Bool     // heartbeats are shown as frames of channel 0
+	bodies []int           // sizes of the body frames so far; the reader's until the frame after them has been taken
 }
 
 // login is what a client says of itself during the handshake.
 type login struct {
 	user, password, vhost string
 	properties            wire.Table
+	tune                  wire.ConnectionTuneOk
 }
 
 // eof is what a channel's queue yields once the peer has closed the socket.
@@ -45,12 +49,14 @@ const eof = "EOF"
 // nothing is what it yields when no frame comes in time.
 const nothing = "(nothing)"
 
-func dial(addr string) (*client, error) {
+func dial(addr string, patience time.Duration) (*client, error) {
 	nc, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{nc: nc, done: make(chan struct{}), queues: make(map[uint16]chan string), opened: make(map[uint16]bool)}
+	c := &client{
+		nc: nc, patience: patience, done: make(chan struct{}), queues: make(map[uint16]chan string), opened: make(map[uint16]bool),
+	}
 	go c.read()
 	return c, nil
 }
@@ -72,7 +78,7 @@ func (c *client) begin(l login) error {
 		c.queue(0) <- got // a refused login: the script says what it should be
 		return nil
 	}
-	c.send(0, &wire.ConnectionTuneOk{ChannelMax: 2047, FrameMax: 131072})
+	c.send(0, &l.tune)
 	c.send(0, &wire.ConnectionOpen{VirtualHost: l.vhost})
 	return nil
 }
@@ -105,7 +111,10 @@ func (c *client) queue(channel uint16) chan string {
 
 // next returns the next frame of the channel as text. The end of the connection is a frame too: the connection.close if there
 // was one, and eof.
-func (c *client) next(channel uint16) string {
+func (c *client) next(channel uint16) string { return c.await(channel, c.patience) }
+
+// await is next with another patience.
+func (c *client) await(channel uint16, patience time.Duration) string {
 	q := c.queue(channel)
 	select {
 	case s := <-q:
@@ -147,8 +156,14 @@ func (c *client) open(channel uint16) error {
 	return nil
 }
 
-// close says goodbye and waits for the answer, so that what belongs to the connection is gone.
+// close says goodbye and waits for the answer, so that what belongs to the connection is gone. A broker that does not
+// read is not waited for longer than for any other frame.
 func (c *client) close() {
+	if !c.ready { // the broker would not answer
+		c.abandon()
+		return
+	}
+	c.hears.Store(false)
 	c.send(0, &wire.ConnectionClose{ReplyCode: 200, ReplyText: "bye"})
 	for got := ""; got != "connection.close-ok" && got != eof && got != nothing; {
 		got = c.next(0)
@@ -191,6 +206,12 @@ func (c *client) read() {
 			}
 			if size == 0 {
 				break
+			}
+			if f.Type == wire.FrameHeartbeat && c.hears.Load() {
+				c.queue(0) <- "heartbeat"
+			}
+			if f.Type == wire.FrameBody {
+				c.bodies = append(c.bodies, len(f.Payload))
 			}
 			if text := take(partial, f); text != "" {
 				c.queue(f.Channel) <- text
@@ -256,4 +277,34 @@ func (p *content) add(f wire.Frame) error {
 	p.left = size
 	p.properties, err = wire.ParseProperties(raw)
 	return err
+}
+
+// expectConfirms checks that every one of the first count publishes is answered once, and that nacked is the one that is refused.
+func expectConfirms(c *client, count, nacked uint64) error {
+	answered := make(map[uint64]string)
+	for uint64(len(answered)) < count {
+		got := c.next(1)
+		var tag uint64
+		word, rest, _ := strings.Cut(got, " ")
+		if _, err := fmt.Sscanf(rest, "delivery-tag=%d", &tag); err != nil || tag > count {
+			return fmt.Errorf("answered %v, then %s", answered, got)
+		}
+		first := tag
+		if strings.HasSuffix(rest, " multiple") {
+			first = 1
+		}
+		for ; first <= tag; first++ {
+			if was := answered[first]; was != "" && first == tag {
+				return fmt.Errorf("%d was answered twice: %s and %s", first, was, got)
+			} else if was == "" {
+				answered[first] = word
+			}
+		}
+	}
+	for tag, word := range answered {
+		if (word == "basic.nack") != (tag == nacked) {
+			return fmt.Errorf("%d was answered with %s", tag, word)
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"reflect"
@@ -26,15 +27,24 @@ import (
 //	connect b user=x password=y vhost=z               sends a handshake up to connection.open
 //	dial b                                            only opens the socket
 //	cut b                                             closes the socket without a word
+//	hear b                                            shows heartbeats from now on, as frames of channel 0
+//	do something                                      calls the case's function of that name
 //
-// Values are 'text', integers of 32 bits, of 64 bits with an l in front (l5), 1.5, true, false, void, and [arrays,of,these].
-// Anything else is text. Fields that are zero are not shown in expectations; a close is CODE TEXT (CLASS,METHOD).
+// The words bare (no client properties), channel-max, frame-max and heartbeat make the login of connect another one. An expectation
+// of (nothing) waits a moment, that of EOF until the peer has closed the socket.
+//
+// Values are 'text', integers of 32 bits, other kinds of numbers with the letter of the wire in front (l:5), x:00 for octets, 1.5,
+// true, false, void, {tables:of,these:ones} and [arrays,of,these]. Anything else is text. Text may have Go's escapes; 61*3 in raw
+// and x*3 as a body are repetitions. Fields that are zero are not shown in expectations; a close is CODE TEXT (CLASS,METHOD).
 type script string
 
 // run plays a script. It returns the first difference.
 type run struct {
-	t       testing.TB
-	clients map[string]*client
+	t        testing.TB
+	target   *target
+	patience time.Duration
+	clients  map[string]*client
+	do       map[string]func(*run) error
 
 	// matched is what the last … stood for; it replaces $ in the steps after it.
 	matched string
@@ -63,15 +73,27 @@ func (r *run) play(s script) error {
 	return nil
 }
 
-// until repeats a request while its answer is not yet the expected one.
+// until repeats a request while its answer is not yet the expected one. A publish may have none.
 func (r *run) until(request, answer string) error {
+	var last error // that says more than that nothing came
+	patience := r.patience
+	if strings.Contains(request, "> basic.publish ") {
+		r.patience = min(patience, quiet)
+		defer func() { r.patience = patience }()
+	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if err := r.step(request); err != nil {
 			return err
 		}
 		err := r.step(answer)
-		if err == nil || time.Now().After(deadline) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if last == nil || !strings.HasSuffix(err.Error(), nothing) {
+			last = err
+		}
+		if time.Now().After(deadline) {
+			return last
 		}
 	}
 }
@@ -86,7 +108,11 @@ func (r *run) step(line string) error {
 		if arrow == '>' {
 			return r.request(c, number, strings.ReplaceAll(rest, "$", r.matched))
 		}
-		got := c.next(number)
+		patience := r.patience
+		if rest == nothing {
+			patience = min(patience, quiet)
+		}
+		got := c.await(number, patience)
 		rest := strings.ReplaceAll(rest, "$", r.matched)
 		matched, ok := match(rest, got)
 		if !ok {
@@ -100,6 +126,18 @@ func (r *run) step(line string) error {
 	}
 	words := split(rest)
 	switch word {
+	case "do":
+		f := r.do[rest]
+		if f == nil {
+			return fmt.Errorf("the case has no function %s", rest)
+		}
+		return f(r)
+	case "hear":
+		c, err := r.client(words[0])
+		if err == nil {
+			c.hears.Store(true)
+		}
+		return err
 	case "dial":
 		_, err := r.dial(words[0])
 		return err
@@ -139,7 +177,10 @@ func address(word string) (connection string, channel uint16, arrow byte) {
 }
 
 func (r *run) login(words []string) login {
-	l := login{user: target.user, password: target.password, vhost: target.vhost, properties: clientProperties}
+	l := login{
+		user: r.target.user, password: r.target.password, vhost: r.target.vhost, properties: clientProperties,
+		tune: wire.ConnectionTuneOk{ChannelMax: r.target.channelMax, FrameMax: r.target.frameMax},
+	}
 	for _, w := range words {
 		k, v, _ := strings.Cut(w, "=")
 		switch k {
@@ -151,6 +192,10 @@ func (r *run) login(words []string) login {
 			l.vhost = v
 		case "bare":
 			l.properties = nil
+		default:
+			if !set(reflect.ValueOf(&l.tune).Elem(), k, w) {
+				r.t.Errorf("connect has no field %s", k)
+			}
 		}
 	}
 	return l
@@ -167,7 +212,7 @@ var clientProperties = wire.Table{{Name: "capabilities", Value: wire.TableValue(
 })}}
 
 func (r *run) dial(name string) (*client, error) {
-	c, err := dial(target.addr)
+	c, err := dial(r.target.addr, r.patience)
 	if err == nil {
 		r.clients[name] = c
 	}
@@ -196,7 +241,7 @@ func (r *run) client(name string) (*client, error) {
 func (r *run) request(c *client, channel uint16, text string) error {
 	words := split(text)
 	if words[0] == "raw" {
-		b, err := hex.DecodeString(strings.Join(words[1:], ""))
+		b, err := octets(words[1:])
 		if err != nil {
 			return err
 		}
@@ -226,9 +271,16 @@ func (r *run) request(c *client, channel uint16, text string) error {
 	for _, w := range words[1:] {
 		k, v, _ := strings.Cut(w, "=")
 		switch {
-		case k == "unopened":
+		case k == "unopened", k == "bare":
 		case k == "body":
-			body = strings.Trim(v, "'")
+			body = unquote(v)
+			if x, n, ok := strings.Cut(body, "*"); ok && len(x) == 1 {
+				count, err := strconv.Atoi(n)
+				if err != nil {
+					return err
+				}
+				body = strings.Repeat(x, count)
+			}
 		case strings.HasPrefix(k, "@"):
 			table = append(table, wire.Field{Name: k[1:], Value: value(v)})
 		case set(method.Elem(), k, w), set(reflect.ValueOf(&properties).Elem(), k, w):
@@ -241,6 +293,11 @@ func (r *run) request(c *client, channel uint16, text string) error {
 		properties.Headers = table
 		c.publish(channel, m, &properties, []byte(body))
 		return nil
+	case *wire.ConnectionStartOk:
+		m.ClientProperties, m.Locale = clientProperties, "en_US"
+		if slices.Contains(words, "bare") {
+			m.ClientProperties = nil
+		}
 	case *wire.QueueDeclare:
 		r.queues[m.Queue] = true
 	case *wire.ExchangeDeclare:
@@ -255,8 +312,8 @@ func (r *run) request(c *client, channel uint16, text string) error {
 
 // set stores the word name=value, or the flag name, in the field of that name.
 func set(v reflect.Value, name, word string) bool {
-	_, text, valued := strings.Cut(word, "=")
-	text = strings.Trim(text, "'")
+	_, raw, valued := strings.Cut(word, "=")
+	text := unquote(raw)
 	for i := range v.NumField() {
 		if kebab(v.Type().Field(i).Name) != name {
 			continue
@@ -283,6 +340,37 @@ func set(v reflect.Value, name, word string) bool {
 	return false
 }
 
+// unquote takes a word out of its quotes and undoes escapes.
+func unquote(s string) string {
+	s = strings.Trim(s, "'")
+	if strings.Contains(s, `\`) {
+		if plain, err := strconv.Unquote(`"` + s + `"`); err == nil {
+			return plain
+		}
+	}
+	return s
+}
+
+// octets parses hex words; 61*3 is 616161.
+func octets(words []string) ([]byte, error) {
+	var all []byte
+	for _, w := range words {
+		digits, times, repeated := strings.Cut(w, "*")
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			return nil, err
+		}
+		n := 1
+		if repeated {
+			if n, err = strconv.Atoi(times); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, bytes.Repeat(b, n)...)
+	}
+	return all, nil
+}
+
 // value parses a table value.
 func value(s string) wire.Value {
 	switch {
@@ -291,7 +379,20 @@ func value(s string) wire.Value {
 	case s == "void":
 		return wire.Void()
 	case strings.HasPrefix(s, "'"):
-		return wire.String(strings.Trim(s, "'"))
+		return wire.String(unquote(s))
+	case strings.HasPrefix(s, "{"):
+		var t wire.Table
+		for e := range strings.SplitSeq(strings.Trim(s, "{}"), ",") {
+			k, v, _ := strings.Cut(e, ":")
+			t = append(t, wire.Field{Name: k, Value: value(v)})
+		}
+		return wire.TableValue(t)
+	case len(s) > 2 && s[1] == ':':
+		if b, err := hex.DecodeString(s[2:]); s[0] == 'x' && err == nil {
+			return wire.Value{Kind: wire.KindBinary, Str: string(b)}
+		}
+		n, _ := strconv.ParseInt(s[2:], 10, 64)
+		return wire.Value{Kind: wire.Kind(s[0]), Int: n}
 	case strings.HasPrefix(s, "["):
 		var list []wire.Value
 		for e := range strings.SplitSeq(strings.Trim(s, "[]"), ",") {
@@ -302,7 +403,7 @@ func value(s string) wire.Value {
 	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
 		return wire.Int32(int32(n))
 	}
-	if n, err := strconv.ParseInt(strings.TrimPrefix(s, "l"), 10, 64); err == nil {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return wire.Int64(n)
 	}
 	if f, err := strconv.ParseFloat(s, 64); err == nil {
