@@ -92,7 +92,7 @@ func TestPeekShowsWhatComes(t *testing.T) {
 				log.flush(q)
 			case "purge":
 				if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
-					_, _ = q.Purge()
+					_, _ = q.purgeThen(func(error) {})
 				}
 			}
 		}
