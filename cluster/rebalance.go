@@ -23,6 +23,7 @@ import (
 // RebalanceFilter says which queues are spread. Empty patterns match all.
 type RebalanceFilter struct {
 	VHostPattern, QueuePattern string // regular expressions
+	DryRun                     bool   // only tell what would be moved
 }
 
 // RebalanceStep is one queue that was moved, or could not be.
@@ -62,7 +63,7 @@ func (b *Broker) Rebalance(ctx context.Context, f RebalanceFilter, progress func
 	if err != nil {
 		return fmt.Errorf("node %s, which would do it: %w", b.nodeName(leader), err)
 	}
-	stream, err := peerv1.NewMoveServiceClient(conn).Rebalance(ctx, &peerv1.RebalanceRequest{VhostPattern: f.VHostPattern, QueuePattern: f.QueuePattern})
+	stream, err := peerv1.NewMoveServiceClient(conn).Rebalance(ctx, &peerv1.RebalanceRequest{VhostPattern: f.VHostPattern, QueuePattern: f.QueuePattern, DryRun: f.DryRun})
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (b *Broker) Rebalance(ctx context.Context, f RebalanceFilter, progress func
 func (m *moves) Rebalance(r *peerv1.RebalanceRequest, stream grpc.ServerStreamingServer[peerv1.RebalanceProgress]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	f := RebalanceFilter{VHostPattern: r.GetVhostPattern(), QueuePattern: r.GetQueuePattern()}
+	f := RebalanceFilter{VHostPattern: r.GetVhostPattern(), QueuePattern: r.GetQueuePattern(), DryRun: r.GetDryRun()}
 	err := m.broker.rebalance(ctx, f, func(s RebalanceStep) {
 		p := &peerv1.RebalanceProgress{Vhost: []byte(s.VHost), Queue: []byte(s.Queue), From: s.From, To: s.To, Done: uint32(s.Done),
 			Planned: uint32(s.Planned)}
@@ -143,8 +144,11 @@ func (b *Broker) rebalance(ctx context.Context, f RebalanceFilter, progress func
 		if q := b.State().Queue(s.queue.VHost, s.queue.Name); q == nil || q.ID != s.queue.ID || q.Leader != s.queue.Leader {
 			continue // somebody else was faster
 		}
-		progress(RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to,
-			Err: b.moveByID(ctx, s.queue.ID, s.to), Done: i + 1, Planned: len(plan)})
+		step := RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to, Done: i + 1, Planned: len(plan)}
+		if !f.DryRun {
+			step.Err = b.moveByID(ctx, s.queue.ID, s.to)
+		}
+		progress(step)
 	}
 	return nil
 }

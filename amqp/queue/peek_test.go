@@ -29,6 +29,23 @@ func peekAll(t rapid.TB, q *Queue, order PeekOrder, n int) (list []uint64, again
 	}
 }
 
+// committing calls fn, and commits until it returns.
+func committing(log *scriptLog, q *Queue, fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			log.flush(q)
+		}
+	}
+}
+
 // Whatever happened to a queue, Peek shows what consumers will get, in their order, and changes nothing.
 func TestPeekShowsWhatComes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -62,21 +79,11 @@ func TestPeekShowsWhatComes(t *testing.T) {
 			case "get":
 				log.flush(q)
 				for range rapid.IntRange(1, 40).Draw(t, "gets") {
-					done := make(chan struct{})
-					go func() {
-						defer close(done)
+					committing(log, q, func() { // the delivered mark is raised by a commit
 						if p, _, ok, err := q.Get(false); err == nil && ok {
 							out = append(out, p)
 						}
-					}()
-					for waiting := true; waiting; {
-						select {
-						case <-done:
-							waiting = false
-						default:
-							log.flush(q) // the delivered mark is raised by a commit
-						}
-					}
+					})
 				}
 			case "requeue", "ack":
 				outcome := Ack
@@ -92,7 +99,7 @@ func TestPeekShowsWhatComes(t *testing.T) {
 				log.flush(q)
 			case "purge":
 				if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
-					_, _ = q.purgeThen(func(error) {})
+					committing(log, q, func() { _, _ = q.Purge() })
 				}
 			}
 		}
@@ -112,20 +119,8 @@ func TestPeekShowsWhatComes(t *testing.T) {
 			t.Fatalf("counters %+v, status %+v", c, before)
 		}
 		for i, want := range forward {
-			got := make(chan Piece, 1)
-			go func() {
-				p, _, _, _ := q.Get(false)
-				got <- p
-			}()
 			var p Piece
-			for waiting := true; waiting; {
-				select {
-				case p = <-got:
-					waiting = false
-				default:
-					log.flush(q)
-				}
-			}
+			committing(log, q, func() { p, _, _, _ = q.Get(false) })
 			if id := ids(p)[0]; id != want || p.Redelivered != again[i] {
 				t.Fatalf("message %d: got %d (redelivered %v), peeked %d (%v)", i, id, p.Redelivered, want, again[i])
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -42,7 +43,14 @@ type proposal struct {
 	version   uint32          // least version that can apply it
 	forwarded bool            // by another member: it goes no further than this one
 	done      chan outcome    // capacity 1
+
+	// claimed is set once, by the collector, which sends the command on then, or by the proposer, who has no more time: then the
+	// command certainly stays where it is.
+	claimed atomic.Bool
 }
+
+// claim says whether the caller is the first to claim the proposal.
+func (p *proposal) claim() bool { return p.claimed.CompareAndSwap(false, true) }
 
 // Propose commits a command and returns its result once it is applied on this node, so that State and whatever OnApply feeds
 // show it. It works on every member: the leader gets the command through Options.Forward. While there is no leader it waits until
@@ -135,7 +143,7 @@ func (g *Group) enqueue(p *proposal) error {
 	case <-g.stop:
 		return ErrShutdown
 	case <-p.ctx.Done():
-		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(p.ctx))
+		return g.timedOut(p.ctx, nil)
 	}
 }
 
@@ -145,7 +153,10 @@ func (g *Group) wait(p *proposal) outcome {
 	case o := <-p.done:
 		return o
 	case <-p.ctx.Done():
-		return outcome{err: fmt.Errorf("%w: %w", ErrTimeout, context.Cause(p.ctx))}
+		if p.claim() {
+			return outcome{err: g.timedOut(p.ctx, nil)}
+		}
+		return outcome{err: fmt.Errorf("%w: it is under way: %w", ErrTimeout, context.Cause(p.ctx))}
 	case <-g.collected:
 	}
 	// The collector is gone. It may have answered on its way out; if not, it never came to this proposal.
@@ -169,8 +180,16 @@ func (g *Group) pause(ctx context.Context, changed <-chan struct{}, d time.Durat
 	case <-g.stop:
 		return ErrShutdown
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w: %s: %w", ErrTimeout, ErrNoLeader, g.whyNoLeader(err), context.Cause(ctx))
+		return g.timedOut(ctx, err)
 	}
+}
+
+// timedOut is the error for what was certainly not done before ctx ended. The last attempt failed with err, nil for none.
+func (g *Group) timedOut(ctx context.Context, err error) error {
+	if err == nil && g.leaders.current().id != "" {
+		return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: %w: %s: %w", ErrTimeout, ErrNoLeader, g.whyNoLeader(err), context.Cause(ctx))
 }
 
 // whyNoLeader tells what this node knows of the cause.
@@ -219,8 +238,8 @@ func (g *Group) collect() {
 				held = p
 				break
 			}
-			if err := p.ctx.Err(); err != nil {
-				p.done <- outcome{err: fmt.Errorf("%w: %w", ErrTimeout, err)}
+			if p.ctx.Err() != nil {
+				p.done <- outcome{err: g.timedOut(p.ctx, nil)}
 				continue
 			}
 			b.add(p)
@@ -278,7 +297,12 @@ func (b *batch) fail(o outcome) {
 func (g *Group) dispatch(b batch, release func()) {
 	if g.tenure.Load() != nil {
 		s := g.State()
-		b.keep(func(p *proposal) outcome { return outcome{err: s.checkVersion(p.version)} })
+		b.keep(func(p *proposal) outcome {
+			if !p.claim() {
+				return outcome{err: ErrTimeout}
+			}
+			return outcome{err: s.checkVersion(p.version)}
+		})
 		if len(b.proposals) == 0 {
 			release()
 			return
@@ -300,6 +324,8 @@ func (g *Group) dispatch(b batch, release func()) {
 			return outcome{err: ErrNoLeader, retry: true}
 		case g.opts.Forward == nil:
 			return outcome{err: fmt.Errorf("%w: %q does", ErrNotLeader, l.id)}
+		case !p.claim():
+			return outcome{err: ErrTimeout}
 		}
 		return outcome{}
 	})

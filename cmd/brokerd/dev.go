@@ -144,6 +144,7 @@ func (d *dev) arguments(i int) []string {
 		"--amqp-listen", d.address(devAMQP, i),
 		"--cluster-listen", d.address(devCluster, i),
 		"--cluster-initial", strings.Join(initial, ","),
+		"--admin-listen", d.address(devAdmin, i),
 		"--http-listen", d.address(devHTTP, i),
 	}
 }

@@ -620,9 +620,11 @@ func (*ForgetResponse) Descriptor() ([]byte, []int) {
 }
 
 type RebalanceRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VhostPattern  string                 `protobuf:"bytes,1,opt,name=vhost_pattern,json=vhostPattern,proto3" json:"vhost_pattern,omitempty"` // regular expression, empty for all
-	QueuePattern  string                 `protobuf:"bytes,2,opt,name=queue_pattern,json=queuePattern,proto3" json:"queue_pattern,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	VhostPattern string                 `protobuf:"bytes,1,opt,name=vhost_pattern,json=vhostPattern,proto3" json:"vhost_pattern,omitempty"` // regular expression, empty for all
+	QueuePattern string                 `protobuf:"bytes,2,opt,name=queue_pattern,json=queuePattern,proto3" json:"queue_pattern,omitempty"`
+	// DryRun only tells what would be moved.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -669,6 +671,13 @@ func (x *RebalanceRequest) GetQueuePattern() string {
 		return x.QueuePattern
 	}
 	return ""
+}
+
+func (x *RebalanceRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // RebalanceProgress is one queue that was moved, or could not be.
@@ -807,10 +816,11 @@ const file_proto_peer_v1_move_proto_rawDesc = "" +
 	"\rForgetRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x18\n" +
 	"\aarrival\x18\x02 \x01(\x04R\aarrival\"\x10\n" +
-	"\x0eForgetResponse\"\\\n" +
+	"\x0eForgetResponse\"u\n" +
 	"\x10RebalanceRequest\x12#\n" +
 	"\rvhost_pattern\x18\x01 \x01(\tR\fvhostPattern\x12#\n" +
-	"\rqueue_pattern\x18\x02 \x01(\tR\fqueuePattern\"\xa7\x01\n" +
+	"\rqueue_pattern\x18\x02 \x01(\tR\fqueuePattern\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\xa7\x01\n" +
 	"\x11RebalanceProgress\x12\x14\n" +
 	"\x05vhost\x18\x01 \x01(\fR\x05vhost\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\fR\x05queue\x12\x12\n" +
