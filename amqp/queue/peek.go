@@ -85,7 +85,7 @@ func (q *Queue) Peek(from PeekFrom, n int) (list []Peeked, next *uint64, err err
 // peekCall runs fn on the runner, also while the queue is held still; false means that the queue is gone.
 func (q *Queue) peekCall(fn func()) (ok bool) {
 	q.call(func() {
-		if ok = q.state != stateGone && q.state != stateStopped; ok {
+		if ok = !q.over(); ok {
 			fn()
 		}
 	})
