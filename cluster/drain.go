@@ -20,7 +20,12 @@ type drains struct{ mu sync.Mutex }
 // connections, its clients are sent away, and others take over the metadata and the queues that it leads. Exclusive queues go
 // with their connections. A step that fails is logged and skipped; the error says what was left. Resume undoes it, and so does a
 // restart. Draining again moves what is left.
-func (b *Broker) Drain(ctx context.Context) error {
+func (b *Broker) Drain(ctx context.Context) error { return b.drain(ctx, true) }
+
+// DrainInPlace is Drain without moving the queues that this node leads: for a stop that is so short that they may be missed.
+func (b *Broker) DrainInPlace(ctx context.Context) error { return b.drain(ctx, false) }
+
+func (b *Broker) drain(ctx context.Context, evacuate bool) error {
 	b.drains.mu.Lock()
 	defer b.drains.mu.Unlock()
 	if _, err := b.administer(ctx, meta.SetDraining{Node: b.opts.NodeID, Draining: true}); err != nil {
@@ -43,8 +48,10 @@ func (b *Broker) Drain(ctx context.Context) error {
 			failed = append(failed, err)
 		}
 	}
-	if err := b.evacuate(ctx); err != nil {
-		failed = append(failed, err)
+	if evacuate {
+		if err := b.evacuate(ctx); err != nil {
+			failed = append(failed, err)
+		}
 	}
 	return errors.Join(failed...)
 }

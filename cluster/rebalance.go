@@ -129,13 +129,7 @@ func (b *Broker) rebalance(ctx context.Context, f RebalanceFilter, progress func
 	if err != nil {
 		return err
 	}
-	var list []*meta.Queue
-	for q := range b.State().AllQueues() {
-		if !q.Exclusive && vhosts.MatchString(q.VHost) && queues.MatchString(q.Name) {
-			list = append(list, q)
-		}
-	}
-	plan := planRebalance(b.byLength(ctx, list), b.targets())
+	plan := b.planRebalance(ctx, vhosts, queues)
 	for i, s := range plan {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -147,6 +141,30 @@ func (b *Broker) rebalance(ctx context.Context, f RebalanceFilter, progress func
 			Err: b.moveByID(ctx, s.queue.ID, s.to), Done: i + 1, Planned: len(plan)})
 	}
 	return nil
+}
+
+// PlanRebalance returns what Rebalance would move now, and moves nothing. Errors are for a bad pattern.
+func (b *Broker) PlanRebalance(ctx context.Context, f RebalanceFilter) ([]RebalanceStep, error) {
+	vhosts, queues, err := f.compile()
+	if err != nil || b.network == nil {
+		return nil, err
+	}
+	plan := b.planRebalance(ctx, vhosts, queues)
+	steps := make([]RebalanceStep, len(plan))
+	for i, s := range plan {
+		steps[i] = RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to, Done: i + 1, Planned: len(plan)}
+	}
+	return steps, ctx.Err()
+}
+
+func (b *Broker) planRebalance(ctx context.Context, vhosts, queues *regexp.Regexp) []plannedMove {
+	var list []*meta.Queue
+	for q := range b.State().AllQueues() {
+		if !q.Exclusive && vhosts.MatchString(q.VHost) && queues.MatchString(q.Name) {
+			list = append(list, q)
+		}
+	}
+	return planRebalance(b.byLength(ctx, list), b.targets())
 }
 
 // targets returns the nodes that may lead queues, sorted.
