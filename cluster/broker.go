@@ -100,6 +100,8 @@ type Broker struct {
 	topicPermissions atomic.Int64
 	admin            nameLocks
 	figures          figures
+	// followers are told of dead letters; nil: nobody. The list does not change.
+	followers atomic.Pointer[[]*func(*DeadLetter)]
 
 	// mu is held while a new state takes effect, and read-locked by whoever needs the state and the engines to fit.
 	mu      sync.RWMutex

@@ -47,10 +47,12 @@ func (b *Broker) deadLetter(e *engine, l *queue.Letters) {
 			b.log.Error("a message could not be dead-lettered", "vhost", e.def.VHost, "queue", e.def.Name, "error", err)
 			continue
 		}
+		was := r
 		r.Exchange, r.RoutingKey, r.Properties = []byte(*set.DeadLetterExchange), keys[0], properties
 		r.Arrived, r.Deadline, r.DeliveryCount = time.Now().UnixMilli(), 0, 0
 		r.Flags &^= block.Redelivered
 		targets = vhost.Route(targets[:0], x, keys[0], keys[1:], view.Headers)
+		b.tellLetter(e, l.Reason.String(), &was, targets)
 		for _, t := range targets {
 			if deadletter.Cycle(properties, t.Def.Name, l.Reason) {
 				b.log.Warn("message dropped: dead-lettering goes in a circle without a rejection",

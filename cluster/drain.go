@@ -13,14 +13,6 @@ import (
 // maintenance is the text with which clients of a node that is drained are closed; RabbitMQ's.
 const maintenance = "Node was put into maintenance mode"
 
-// DrainOptions say how a node is drained.
-type DrainOptions struct {
-	// KeepQueues leaves the queues where they are: they are not available while the node is down.
-	KeepQueues bool
-	// Progress is told what is being done, and how many of the queues that this node led have left it. May be nil.
-	Progress func(step string, done, total int)
-}
-
 // drains keeps Drain and Resume of this node apart.
 type drains struct{ mu sync.Mutex }
 
@@ -28,37 +20,36 @@ type drains struct{ mu sync.Mutex }
 // connections, its clients are sent away, and others take over the metadata and the queues that it leads. Exclusive queues go
 // with their connections. A step that fails is logged and skipped; the error says what was left. Resume undoes it, and so does a
 // restart. Draining again moves what is left.
-func (b *Broker) Drain(ctx context.Context, o DrainOptions) error {
+func (b *Broker) Drain(ctx context.Context) error { return b.drain(ctx, true) }
+
+// DrainInPlace is Drain without moving the queues that this node leads: for a stop that is so short that they may be missed.
+func (b *Broker) DrainInPlace(ctx context.Context) error { return b.drain(ctx, false) }
+
+func (b *Broker) drain(ctx context.Context, evacuate bool) error {
 	b.drains.mu.Lock()
 	defer b.drains.mu.Unlock()
 	if _, err := b.administer(ctx, meta.SetDraining{Node: b.opts.NodeID, Draining: true}); err != nil {
 		return err
 	}
 	b.log.Info("node is being drained", "node", b.nodeName(b.opts.NodeID))
-	if o.Progress == nil {
-		o.Progress = func(string, int, int) {}
-	}
-	o.Progress("no new queues and clients come", 0, 0)
 	if b.opts.Refuse != nil {
 		b.opts.Refuse(true)
 	}
 	if b.opts.CloseConnections != nil {
 		b.opts.CloseConnections(func(uint64, string, string) bool { return true }, maintenance)
-		o.Progress("clients are sent away", 0, 0)
 	}
 	if b.network == nil {
 		return nil
 	}
 	var failed []error
 	if b.meta.IsLeader() {
-		o.Progress("another node leads the metadata", 0, 0)
 		if err := b.meta.TransferLeadership(ctx); err != nil {
 			b.log.Warn("drain: the leadership of the metadata stays here", "error", err)
 			failed = append(failed, err)
 		}
 	}
-	if !o.KeepQueues {
-		if err := b.evacuate(ctx, o.Progress); err != nil {
+	if evacuate {
+		if err := b.evacuate(ctx); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -66,16 +57,12 @@ func (b *Broker) Drain(ctx context.Context, o DrainOptions) error {
 }
 
 // evacuate moves the queues that this node leads to the others, those with the fewest first.
-func (b *Broker) evacuate(ctx context.Context, progress func(step string, done, total int)) error {
+func (b *Broker) evacuate(ctx context.Context) error {
 	var failed []error
-	var list []*meta.Queue
 	for q := range b.State().AllQueues() {
-		if q.Leader == b.opts.NodeID && !q.Exclusive {
-			list = append(list, q)
+		if q.Leader != b.opts.NodeID || q.Exclusive {
+			continue
 		}
-	}
-	for i, q := range list {
-		progress("queue '"+q.Name+"' moves", i, len(list))
 		if ctx.Err() != nil {
 			return errors.Join(append(failed, context.Cause(ctx))...)
 		}
@@ -91,9 +78,6 @@ func (b *Broker) evacuate(ctx context.Context, progress func(step string, done, 
 			b.log.Warn("drain: a queue stays here", "vhost", q.VHost, "queue", q.Name, "error", err)
 			failed = append(failed, err)
 		}
-	}
-	if len(list) > 0 {
-		progress("queues have moved", len(list)-len(failed), len(list))
 	}
 	return errors.Join(failed...)
 }

@@ -23,7 +23,6 @@ import (
 // RebalanceFilter says which queues are spread. Empty patterns match all.
 type RebalanceFilter struct {
 	VHostPattern, QueuePattern string // regular expressions
-	DryRun                     bool   // only tell what would be moved
 }
 
 // RebalanceStep is one queue that was moved, or could not be.
@@ -63,7 +62,7 @@ func (b *Broker) Rebalance(ctx context.Context, f RebalanceFilter, progress func
 	if err != nil {
 		return fmt.Errorf("node %s, which would do it: %w", b.nodeName(leader), err)
 	}
-	stream, err := peerv1.NewMoveServiceClient(conn).Rebalance(ctx, &peerv1.RebalanceRequest{VhostPattern: f.VHostPattern, QueuePattern: f.QueuePattern, DryRun: f.DryRun})
+	stream, err := peerv1.NewMoveServiceClient(conn).Rebalance(ctx, &peerv1.RebalanceRequest{VhostPattern: f.VHostPattern, QueuePattern: f.QueuePattern})
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func (b *Broker) Rebalance(ctx context.Context, f RebalanceFilter, progress func
 func (m *moves) Rebalance(r *peerv1.RebalanceRequest, stream grpc.ServerStreamingServer[peerv1.RebalanceProgress]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	f := RebalanceFilter{VHostPattern: r.GetVhostPattern(), QueuePattern: r.GetQueuePattern(), DryRun: r.GetDryRun()}
+	f := RebalanceFilter{VHostPattern: r.GetVhostPattern(), QueuePattern: r.GetQueuePattern()}
 	err := m.broker.rebalance(ctx, f, func(s RebalanceStep) {
 		p := &peerv1.RebalanceProgress{Vhost: []byte(s.VHost), Queue: []byte(s.Queue), From: s.From, To: s.To, Done: uint32(s.Done),
 			Planned: uint32(s.Planned)}
@@ -130,13 +129,7 @@ func (b *Broker) rebalance(ctx context.Context, f RebalanceFilter, progress func
 	if err != nil {
 		return err
 	}
-	var list []*meta.Queue
-	for q := range b.State().AllQueues() {
-		if !q.Exclusive && vhosts.MatchString(q.VHost) && queues.MatchString(q.Name) {
-			list = append(list, q)
-		}
-	}
-	plan := planRebalance(b.byLength(ctx, list), b.targets())
+	plan := b.planRebalance(ctx, vhosts, queues)
 	for i, s := range plan {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -144,13 +137,34 @@ func (b *Broker) rebalance(ctx context.Context, f RebalanceFilter, progress func
 		if q := b.State().Queue(s.queue.VHost, s.queue.Name); q == nil || q.ID != s.queue.ID || q.Leader != s.queue.Leader {
 			continue // somebody else was faster
 		}
-		step := RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to, Done: i + 1, Planned: len(plan)}
-		if !f.DryRun {
-			step.Err = b.moveByID(ctx, s.queue.ID, s.to)
-		}
-		progress(step)
+		progress(RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to,
+			Err: b.moveByID(ctx, s.queue.ID, s.to), Done: i + 1, Planned: len(plan)})
 	}
 	return nil
+}
+
+// PlanRebalance returns what Rebalance would move now, and moves nothing. Errors are for a bad pattern.
+func (b *Broker) PlanRebalance(ctx context.Context, f RebalanceFilter) ([]RebalanceStep, error) {
+	vhosts, queues, err := f.compile()
+	if err != nil || b.network == nil {
+		return nil, err
+	}
+	plan := b.planRebalance(ctx, vhosts, queues)
+	steps := make([]RebalanceStep, len(plan))
+	for i, s := range plan {
+		steps[i] = RebalanceStep{VHost: s.queue.VHost, Queue: s.queue.Name, From: s.queue.Leader, To: s.to, Done: i + 1, Planned: len(plan)}
+	}
+	return steps, ctx.Err()
+}
+
+func (b *Broker) planRebalance(ctx context.Context, vhosts, queues *regexp.Regexp) []plannedMove {
+	var list []*meta.Queue
+	for q := range b.State().AllQueues() {
+		if !q.Exclusive && vhosts.MatchString(q.VHost) && queues.MatchString(q.Name) {
+			list = append(list, q)
+		}
+	}
+	return planRebalance(b.byLength(ctx, list), b.targets())
 }
 
 // targets returns the nodes that may lead queues, sorted.

@@ -151,6 +151,11 @@ const joinable = 16
 func (d *deliveries) add(h heldAck) {
 	r := queue.Range{First: h.offset, Last: h.offset + h.hi - h.lo}
 	d.tally.outcome(h.outcome, h.hi-h.lo+1)
+	if list := d.c.srv.tracers.Load(); list != nil {
+		for _, t := range *list {
+			t.settled(h.handle.ID(), r, h.outcome)
+		}
+	}
 	for i := len(d.settled) - 1; i >= max(0, len(d.settled)-joinable); i-- {
 		s := d.settled[i]
 		if s.Outcome != h.outcome || s.Handle != h.handle || s.Consumer != h.queueConsumer() {

@@ -66,6 +66,9 @@ func (c *consumer) Deliver(_ *queue.Consumer, pieces []queue.Piece) {
 	if v := d.c.firehose(); v != nil {
 		d.trace(v, c.queue, pieces)
 	}
+	if list := d.c.srv.tracers.Load(); list != nil {
+		d.follow(*list, c.handle, c.queue, c.NoAck, pieces)
+	}
 	out := d.c.out
 	n, again := 0, 0
 	d.mu.Lock()
@@ -279,6 +282,9 @@ func (d *deliveries) get(h queue.Handle, name string, noAck bool) error {
 	}
 	if v := d.c.firehose(); v != nil {
 		d.trace(v, name, []queue.Piece{p})
+	}
+	if list := d.c.srv.tracers.Load(); list != nil {
+		d.follow(*list, h, name, noAck, []queue.Piece{p})
 	}
 	every := ackCheckInterval(d.timeoutOf(patient{handle: h}))
 	d.mu.Lock()

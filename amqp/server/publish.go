@@ -53,8 +53,9 @@ type publisher struct {
 	complete func(*queue.Batch) // of confirms
 	returns  []byte             // basic.return frames that wait for tx.commit
 
-	gathered uint64 // messages since the last push
-	figures  *publishFigures
+	gathered  uint64 // messages since the last push
+	figures   *publishFigures
+	following []followed // messages that are followed, since the last push
 }
 
 // routeMemo is what is known about the arguments of the last basic.publish.
@@ -218,6 +219,9 @@ func (p *publisher) accept() error {
 	}
 	if p.vhost.Def.Tracing {
 		p.trace()
+	}
+	if list := p.c.srv.tracers.Load(); list != nil {
+		p.follow(*list)
 	}
 	switch {
 	case p.mode == modeTx && p.bytes > maxTxBytes:
@@ -443,6 +447,9 @@ func (p *publisher) push(tx *queue.Batch) {
 		batch = &queue.Batch{First: p.first, Last: p.seq, Complete: p.complete}
 		p.confirms.add(batch)
 	}
+	if len(p.following) > 0 {
+		batch = p.followTo(batch, p.first == 0)
+	}
 	if batch != nil {
 		batch.Add() // until everything is pushed
 	}
@@ -499,6 +506,7 @@ func (p *publisher) selectConfirm() {
 // drop forgets what is pending.
 func (p *publisher) drop() {
 	p.returns = nil
+	p.following = nil
 	p.repeats.drop()
 	for i := range p.pending {
 		block.PutArena(p.pending[i].block.Records)

@@ -20,6 +20,7 @@ type Server struct {
 	alarm   atomic.Pointer[alarm] // nil: none
 	replies *replies
 	claims  claims
+	tracers atomic.Pointer[[]*Tracer] // nil: none; the list does not change
 	stats   stats
 
 	nextID atomic.Uint64

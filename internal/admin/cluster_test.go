@@ -2,7 +2,9 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -147,6 +149,56 @@ func TestWholeCluster(t *testing.T) {
 		}
 	})
 
+	// Queues move, nodes are drained, and come back.
+	_, err = queues.MoveQueue(ctx, &adminv1.MoveQueueRequest{Vhost: "/", Name: "far", Node: "a"})
+	must(t, err)
+	moved, err := queues.GetQueue(ctx, &adminv1.GetQueueRequest{Vhost: "/", Name: "far"})
+	must(t, err)
+	if q := moved.GetQueue(); q.GetLeader() != "a" || q.GetMessagesReady() != 1 {
+		t.Errorf("moved queue: %v", q)
+	}
+	drain, err := adminv1.NewNodeServiceClient(b.local).DrainNode(ctx, &adminv1.DrainNodeRequest{Node: "a"})
+	must(t, err)
+	var last *adminv1.DrainNodeResponse
+	for {
+		m, err := drain.Recv()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Fatalf("drain: %v", err)
+			}
+			break
+		}
+		last = m
+	}
+	if last.GetDone() != last.GetTotal() || last.GetTotal() == 0 {
+		t.Errorf("drain: %v", last)
+	}
+	nodes, err := adminv1.NewClusterServiceClient(b.local).ListNodes(ctx, &adminv1.ListNodesRequest{NamePrefix: "a"})
+	must(t, err)
+	if n := nodes.GetNodes()[0]; n.GetState() != adminv1.NodeState_NODE_STATE_DRAINING || n.GetQueues() != 0 {
+		t.Errorf("drained node: %v", n)
+	}
+	_, err = adminv1.NewNodeServiceClient(b.local).ResumeNode(ctx, &adminv1.ResumeNodeRequest{Node: "a"})
+	must(t, err)
+	for _, dry := range []bool{true, false} {
+		spread, err := adminv1.NewClusterServiceClient(a.local).RebalanceQueues(ctx, &adminv1.RebalanceQueuesRequest{Vhost: "/", DryRun: dry})
+		must(t, err)
+		moves := 0
+		for {
+			m, err := spread.Recv()
+			if err != nil {
+				break
+			}
+			moves++
+			if m.GetFrom() != "b" || m.GetTo() != "a" || m.GetError() != "" || m.GetTotal() != 2 {
+				t.Errorf("move: %v", m)
+			}
+		}
+		if moves != 2 {
+			t.Errorf("%d moves, want 2 (dry run: %v)", moves, dry)
+		}
+	}
+
 	// A node that is down is named, and its queues are known by the metadata.
 	cancel()
 	b.stop()
@@ -159,7 +211,12 @@ func TestWholeCluster(t *testing.T) {
 		if len(list.GetQueues()) != 4 {
 			t.Fatalf("queues: %v", list)
 		}
-		return fmt.Sprint(list.GetUnreachableNodes(), connections.GetUnreachableNodes()) == "[b] [b]" &&
-			list.GetQueues()[0].GetName() == "far" && list.GetQueues()[0].GetState() == adminv1.QueueState_QUEUE_STATE_DOWN
+		down := 0
+		for _, q := range list.GetQueues() {
+			if q.GetState() == adminv1.QueueState_QUEUE_STATE_DOWN && q.GetLeader() == "b" {
+				down++
+			}
+		}
+		return fmt.Sprint(list.GetUnreachableNodes(), connections.GetUnreachableNodes()) == "[b] [b]" && down == 2
 	})
 }

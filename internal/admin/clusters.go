@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -117,18 +118,11 @@ func (a *api) ListNodes(_ context.Context, r *adminv1.ListNodesRequest) (*adminv
 }
 
 // JoinCluster implements adminv1.ClusterServiceServer.
-func (a *api) JoinCluster(ctx context.Context, r *adminv1.JoinClusterRequest) (*adminv1.JoinClusterResponse, error) {
+func (a *api) JoinCluster(_ context.Context, r *adminv1.JoinClusterRequest) (*adminv1.JoinClusterResponse, error) {
 	if r.GetAddress() == "" {
 		return nil, violation("address", "want the cluster address (host:port) of a member")
 	}
-	if a.Control == nil {
-		return nil, notHere("a running node cannot join another cluster: start one with an empty data directory and --join %s", r.GetAddress())
-	}
-	members, err := a.Control.Join(a.actor(ctx), r.GetAddress())
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	return &adminv1.JoinClusterResponse{Members: members}, nil
+	return nil, notHere("a running node cannot join another cluster: stop it and start it with an empty data directory and --join %s", r.GetAddress())
 }
 
 // LeaveCluster implements adminv1.ClusterServiceServer.
@@ -187,25 +181,34 @@ func (a *api) RebalanceQueues(r *adminv1.RebalanceQueuesRequest, stream grpc.Ser
 	if _, err := newRegex("name_regex", r.GetNameRegex()); err != nil {
 		return err
 	}
-	if len(a.Broker.Nodes()) < 2 {
-		return nil // nothing to spread
+	f := cluster.RebalanceFilter{QueuePattern: r.GetNameRegex()}
+	if r.GetVhost() != "" {
+		f.VHostPattern = "^" + regexp.QuoteMeta(r.GetVhost()) + "$"
 	}
-	if a.Control == nil {
-		return notHere("this node cannot move queues")
-	}
+	ctx, cancel := context.WithCancel(a.actor(stream.Context()))
+	defer cancel()
 	var broken error
-	err := a.Control.Rebalance(a.actor(stream.Context()), Rebalance{VHost: r.GetVhost(), NameRegex: r.GetNameRegex(), DryRun: r.GetDryRun()},
-		func(m Move) {
-			if broken != nil {
-				return
-			}
-			out := &adminv1.RebalanceQueuesResponse{Vhost: text(m.VHost), Queue: text(m.Queue), From: m.From, To: m.To,
-				Done: uint64(m.Done), Total: uint64(m.Total)}
-			if m.Err != nil {
-				out.Error = text(m.Err.Error())
-			}
-			broken = stream.Send(out)
-		})
+	tell := func(s cluster.RebalanceStep) {
+		out := &adminv1.RebalanceQueuesResponse{Vhost: text(s.VHost), Queue: text(s.Queue), From: a.nodeName(s.From), To: a.nodeName(s.To),
+			Done: uint64(s.Done), Total: uint64(s.Planned)}
+		if s.Err != nil {
+			out.Error = text(s.Err.Error())
+		}
+		if err := stream.Send(out); err != nil && broken == nil {
+			broken = err
+			cancel() // nobody watches any more
+		}
+	}
+	var err error
+	if r.GetDryRun() {
+		var steps []cluster.RebalanceStep
+		steps, err = a.Broker.PlanRebalance(ctx, f)
+		for _, s := range steps {
+			tell(s)
+		}
+	} else {
+		err = a.Broker.Rebalance(ctx, f, tell)
+	}
 	if broken != nil {
 		return broken
 	}

@@ -109,6 +109,8 @@ var statusCodes = []struct {
 	{meta.ErrOwnerEnded, codes.Unavailable},
 	{cluster.ErrNodeAlive, codes.FailedPrecondition},
 	{cluster.ErrFormation, codes.FailedPrecondition},
+	{cluster.ErrCannotMove, codes.FailedPrecondition},
+	{cluster.ErrRebalancing, codes.FailedPrecondition},
 	{queue.ErrGone, codes.NotFound},
 	{queue.ErrUnavailable, codes.Unavailable},
 	{queue.ErrInUse, codes.FailedPrecondition},

@@ -106,19 +106,58 @@ func (a *api) DrainNode(r *adminv1.DrainNodeRequest, stream grpc.ServerStreaming
 		}
 		return relay(steps, stream.Send)
 	}
-	if a.Control == nil {
-		return notHere("this node cannot be drained")
-	}
-	var broken error
-	err = a.Control.Drain(a.actor(stream.Context()), a.Broker.NodeID(), r.GetKeepQueues(), func(s DrainStep) {
-		if broken == nil {
-			broken = stream.Send(&adminv1.DrainNodeResponse{Step: text(s.Text), Done: uint64(s.Done), Total: uint64(s.Total)})
+	return a.drain(stream.Context(), r.GetKeepQueues(), stream.Send)
+}
+
+// drainTell is the time between answers of a drain.
+const drainTell = 200 * time.Millisecond
+
+// drain drains this node and tells how many of its queues have moved.
+func (a *api) drain(ctx context.Context, keepQueues bool, send func(*adminv1.DrainNodeResponse) error) error {
+	led := func() (n uint64) {
+		for q := range a.Broker.State().Queues() {
+			if q.Leader == a.Broker.NodeID() && !q.Exclusive {
+				n++
+			}
 		}
-	})
-	if broken != nil {
-		return broken
+		return n
 	}
-	return toStatus(err)
+	total := led()
+	if keepQueues {
+		total = 0
+	}
+	if err := send(&adminv1.DrainNodeResponse{Step: "clients are sent away", Total: total}); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if keepQueues {
+			ended <- a.Broker.DrainInPlace(a.actor(ctx))
+		} else {
+			ended <- a.Broker.Drain(a.actor(ctx))
+		}
+	}()
+	moved := func() uint64 { return total - min(total, led()) }
+	tick := time.NewTicker(drainTell)
+	defer tick.Stop()
+	var broken error
+	for told := uint64(0); ; {
+		select {
+		case err := <-ended:
+			switch {
+			case broken != nil:
+				return broken
+			case err != nil:
+				return toStatus(err)
+			}
+			return send(&adminv1.DrainNodeResponse{Step: "the node is drained", Done: moved(), Total: total})
+		case <-tick.C:
+			if n := moved(); n != told && broken == nil {
+				told = n
+				broken = send(&adminv1.DrainNodeResponse{Step: "queues move to other nodes", Done: n, Total: total})
+			}
+		}
+	}
 }
 
 // relay passes on what another node streams.
@@ -146,8 +185,5 @@ func (a *api) ResumeNode(ctx context.Context, r *adminv1.ResumeNodeRequest) (*ad
 	if conn != nil {
 		return adminv1.NewNodeServiceClient(conn).ResumeNode(a.forPeer(ctx), r)
 	}
-	if a.Control == nil {
-		return nil, notHere("this node cannot be drained, so that there is nothing to resume")
-	}
-	return &adminv1.ResumeNodeResponse{}, toStatus(a.Control.Resume(a.actor(ctx), a.Broker.NodeID()))
+	return &adminv1.ResumeNodeResponse{}, toStatus(a.Broker.Resume(a.actor(ctx)))
 }

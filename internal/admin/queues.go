@@ -283,8 +283,5 @@ func (a *api) MoveQueue(ctx context.Context, r *adminv1.MoveQueueRequest) (*admi
 	if q.Leader == n.Name {
 		return &adminv1.MoveQueueResponse{}, nil
 	}
-	if a.Control == nil {
-		return nil, notHere("this node cannot move queues")
-	}
-	return &adminv1.MoveQueueResponse{}, toStatus(a.Control.MoveQueue(a.actor(ctx), q.VHost, q.Name, n.Name))
+	return &adminv1.MoveQueueResponse{}, toStatus(a.Broker.MoveQueue(a.actor(ctx), q.VHost, q.Name, n.Name))
 }

@@ -32,8 +32,6 @@ type Options struct {
 	Host   Host            // must not be nil
 	// Peers returns connections to the other nodes of the cluster, by id, over which their PeerServices are reached. nil: alone.
 	Peers func() map[string]grpc.ClientConnInterface
-	// Control is what the node can do with the cluster; nil for nothing, which is told to whoever asks for it.
-	Control ClusterControl
 	// Logs is where log lines can be watched; nil for nowhere.
 	Logs   *Logs
 	Logger *slog.Logger // slog.Default() if nil

@@ -18,7 +18,7 @@ import (
 func (n *Node) openAdmin(ctx context.Context) error {
 	var err error
 	if n.admin, err = admin.New(admin.Options{
-		Broker: n.broker, AMQP: n.server, Host: host{n}, Control: control{n}, Peers: n.peers, Logs: n.logs, Logger: n.log,
+		Broker: n.broker, AMQP: n.server, Host: host{n}, Peers: n.peers, Logs: n.logs, Logger: n.log,
 	}); err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func TestRebalanceAndDrain(t *testing.T) {
 	}
 	conn := c.dial(drained)
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
-	if err := c.nodes[drained].Broker().Drain(ctx, cluster.DrainOptions{}); err != nil {
+	if err := c.nodes[drained].Broker().Drain(ctx); err != nil {
 		t.Errorf("drain: %v", err)
 	}
 	if e := <-closed; e == nil || e.Code != 320 || e.Reason != "CONNECTION_FORCED - Node was put into maintenance mode" {

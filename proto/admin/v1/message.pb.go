@@ -1049,7 +1049,7 @@ type TraceMessagesResponse struct {
 	RoutingKey string `protobuf:"bytes,6,opt,name=routing_key,json=routingKey,proto3" json:"routing_key,omitempty"`
 	// The queue that it is about, empty for publish and route.
 	Queue string `protobuf:"bytes,7,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Queues it was routed to, for route.
+	// Queues it was routed to, for route; those it goes to, for dead-letter.
 	Queues []string `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
 	// Its message_id.
 	MessageId string `protobuf:"bytes,9,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
