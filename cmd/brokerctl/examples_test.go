@@ -14,9 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// refused are the commands that a node by itself refuses: those that need others, and trace as long as nodes do not offer it.
+// refused are the commands that a node by itself refuses, for they need others.
 var refused = map[string]bool{
-	"trace":                   true,
 	"cluster join":            true,
 	"cluster leave":           true,
 	"cluster remove":          true,
@@ -63,7 +62,7 @@ func TestExamples(t *testing.T) {
 				if dirty || !harmless.MatchString(path) {
 					n.reset(t, path, fixture)
 				}
-				dirty = !harmless.MatchString(path)
+				dirty = !harmless.MatchString(path) || path == "nodes drain"
 				r := n.example(t, line)
 				if r.code != 0 && !refused[path] {
 					t.Errorf("%s: exit code %d\n%s%s", line, r.code, r.out, r.errs)
@@ -125,6 +124,11 @@ func (n *testNode) reset(t *testing.T, path, fixture string) {
 	t.Helper()
 	n.must(t, "definitions", "apply", fixture, "--prune", "--yes")
 	n.must(t, "queues", "purge", "orders", "--yes")
+	if strings.HasPrefix(path, "nodes ") {
+		if err := n.node.Broker().Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if !strings.Contains(path, "delete") && (path == "" || strings.Contains(path, "queue") || strings.Contains(path, "vhosts list")) {
 		n.must(t, "queues", "publish", "orders", "a pair of shoes", "--persistent", "--header", "customer=7", "--property", "message-id=42")
 		n.must(t, "queues", "publish", "orders", "a hat", "--header", "customer=8")
