@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"time"
+
 	"github.com/brokerd/brokerd/amqp/queue"
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
@@ -19,6 +21,8 @@ type estate struct {
 	id  uint64 // on the link
 	h   Adopter
 	set offsets
+	// patience ends the wait for the adoption of the consumers; it belongs to those in bequests.
+	patience *time.Timer
 }
 
 // give requeues what is not settled, and has the queue begin if it waits.
@@ -54,11 +58,29 @@ func (s *serving) bequeath(e *estate) bool {
 	}
 	old := s.bequests[e.h.ID()]
 	s.bequests[e.h.ID()] = e
+	e.patience = time.AfterFunc(adoptTimeout, func() { s.disinherit(e) })
 	s.mu.Unlock()
 	if old != nil {
 		old.give()
 	}
 	return true
+}
+
+// adoptTimeout is how long a queue that has moved here waits for its consumers. The other node has them adopted as soon as it knows of
+// the move; but it may have tried that already, over a link that was lost before this node knew.
+const adoptTimeout = 3 * time.Second
+
+// disinherit has the queue of e go on without the consumers that it had before, unless they have been adopted.
+func (s *serving) disinherit(e *estate) {
+	s.mu.Lock()
+	waits := s.bequests[e.h.ID()] == e
+	if waits {
+		delete(s.bequests, e.h.ID())
+	}
+	s.mu.Unlock()
+	if waits {
+		e.give()
+	}
 }
 
 // adopt attaches the consumers that the other node had when it led the queue. It returns the id of the estate.
@@ -72,6 +94,7 @@ func (s *serving) adopt(m *peerv1.Call) (uint64, error) {
 		return 0, queue.ErrGone
 	}
 	delete(s.bequests, m.Queue)
+	e.patience.Stop()
 	s.lastEstate++
 	e.id = s.lastEstate
 	s.estates[e.id] = e

@@ -46,7 +46,7 @@ func (k *link) run(ctx context.Context) {
 		s, err := open(ctx, k)
 		if err != nil {
 			if !down && ctx.Err() == nil {
-				k.links.opts.Logger.Warn("no link to node", "node", k.node, "error", err)
+				k.links.opts.Logger.Debug("no link to node", "node", k.node, "error", err)
 				down = true
 			}
 			select {
@@ -57,13 +57,13 @@ func (k *link) run(ctx context.Context) {
 			continue
 		}
 		delay, down = firstDelay, false
-		k.links.opts.Logger.Info("link is up", "node", k.node)
+		k.links.opts.Logger.Debug("link is up", "node", k.node)
 		k.session.Store(s)
 		k.tell(true)
 		err = s.serve(ctx)
 		k.tell(false)
 		if ctx.Err() == nil {
-			k.links.opts.Logger.Warn("link lost", "node", k.node, "error", err)
+			k.links.opts.Logger.Debug("link lost", "node", k.node, "error", err)
 		}
 	}
 }
