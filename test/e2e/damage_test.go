@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -107,7 +108,7 @@ func messageFile(t *testing.T, dir string) (path string, content []byte) {
 	largest := 0
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		// The metadata are not meant here: a broker that has lost its queues has no messages to serve.
-		if err != nil || entry.IsDir() || strings.Contains(name, "raft") || strings.HasSuffix(name, ".db") {
+		if err != nil || !entry.Type().IsRegular() || strings.Contains(name, "raft") || strings.HasSuffix(name, ".db") {
 			return err
 		}
 		b, err := os.ReadFile(name)
@@ -289,7 +290,7 @@ func filesToDamage(t *testing.T, dir string) []string {
 	first, _, _ = strings.Cut(filepath.ToSlash(first), "/")
 	var paths []string
 	err = filepath.WalkDir(filepath.Join(dir, first), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || !entry.Type().IsRegular() { // a killed broker leaves its socket behind
 			return err
 		}
 		content, err := os.ReadFile(name)
@@ -309,6 +310,10 @@ func filesToDamage(t *testing.T, dir string) []string {
 // damageCopy copies a data directory and damages one file of the copy.
 func damageCopy(t *testing.T, origin, dir, path string, damage func([]byte) []byte) {
 	t.Helper()
+	// A killed broker leaves its socket behind, which cannot be copied.
+	if err := os.Remove(filepath.Join(origin, "admin.sock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
 	if err := os.CopyFS(dir, os.DirFS(origin)); err != nil {
 		t.Fatal(err)
 	}
