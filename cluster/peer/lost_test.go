@@ -51,7 +51,11 @@ func TestLostLink(t *testing.T) {
 			u.proxy.cut()
 			u.wait()
 			// What came over the old link cannot be settled over the new one, the same offsets neither.
-			again, _, ok, err := h.Get(false)
+			var again queue.Piece
+			until(t, "the link is there for good", func() bool {
+				again, _, ok, err = h.Get(false)
+				return err != queue.ErrUnavailable
+			})
 			if !ok || err != nil || !again.Redelivered {
 				t.Fatalf("get over the new link: redelivered %v, %v, %v; want a requeued message", again.Redelivered, ok, err)
 			}
