@@ -16,7 +16,12 @@
 // wherever they count, so that a change acts on open connections at once; connections whose vhost or user is deleted are
 // closed through [Options].CloseConnections. What happens is told on the exchange [EventExchange], if anything is bound to it.
 //
-// Concurrency: a Broker and an Access are safe for concurrent use. Reads (routes, permissions, identical redeclares) take
-// no lock and never wait for Raft. The apply hook runs in the goroutine of the Raft state machine and waits for nothing: work
+// With Options.Network the node is one of several. formation.go and membership.go make it a member; nodes.go watches the others: who
+// can be reached, how far they are, what they are short of; remote.go finds what another node declared or leads; placement.go,
+// move.go, gate.go, rebalance.go and drain.go say where queues are led. A change is answered once all nodes that can be reached act on
+// it (nodes.agree), and a name that is not found is asked for at the leader of the metadata (catchUp).
+//
+// Concurrency: a Broker and an Access are safe for concurrent use. Reads (routes, permissions) take no lock and never wait for
+// Raft; an identical redeclare proposes nothing, and waits only for changes that other nodes are still taking in. The apply hook runs in the goroutine of the Raft state machine and waits for nothing: work
 // that asks a queue engine is handed to goroutines that the Broker owns and Close waits for.
 package cluster
