@@ -17,7 +17,7 @@ const (
 	// smallWindow is the window in bytes while over a link as a whole more than manyBytes are on their way.
 	smallWindow = 32 << 10
 	manyBytes   = 32 << 20
-	// creditMessages and creditBytes are what a receiver takes until the leader is told. They are less than the smallest window.
+	// creditMessages and creditBytes are what a receiver takes until the leader must be told. They are less than the smallest window.
 	creditMessages = windowMessages / 16
 	creditBytes    = smallWindow / 2
 	// stallTime is how long refused deliveries are kept at least before they are returned.
@@ -46,8 +46,10 @@ type consumer struct {
 	stalls  int  // how often kept was looked at since the receiver refused it
 	watched bool // it is in session.stalled
 	flow    flowState
+
 	// taken since the leader was told
-	messages, bytes int
+	messages, bytes atomic.Int64
+	crediting       atomic.Bool // it is in session.crediting
 }
 
 // flowState says whether the leader sends. From pausing on, until the leader has said that nothing more is on its way, everything
@@ -127,16 +129,28 @@ func (c *consumer) hand(pieces []queue.Piece, n int) {
 	c.credit(n, bytes)
 }
 
-// credit tells the leader, from time to time, that deliveries were taken. mu is held.
+// credit notes that deliveries were taken. The leader learns of it with whatever is sent next, and at once when it is much.
 func (c *consumer) credit(n, bytes int) {
-	c.messages += n
-	c.bytes += bytes
-	if c.messages < creditMessages && c.bytes < creditBytes {
-		return
+	messages, size := c.messages.Add(int64(n)), c.bytes.Add(int64(bytes))
+	if !c.crediting.Swap(true) {
+		c.s.mu.Lock()
+		if !c.s.ended {
+			c.s.crediting = append(c.s.crediting, c)
+		}
+		c.s.mu.Unlock()
 	}
-	c.s.push(entry{h: c.h, key: c.h.id, op: &peerv1.Operation{Credit: &peerv1.Credit{
-		Consumer: c.id, Messages: uint32(c.messages), Bytes: uint64(c.bytes)}}})
-	c.messages, c.bytes = 0, 0
+	if messages >= creditMessages || size >= creditBytes {
+		c.s.poke()
+	}
+}
+
+// creditTaken returns what was taken since the last call, nil if that is nothing.
+func (c *consumer) creditTaken() *peerv1.Operation {
+	messages, bytes := c.messages.Swap(0), c.bytes.Swap(0)
+	if messages == 0 {
+		return nil
+	}
+	return &peerv1.Operation{Credit: &peerv1.Credit{Consumer: c.id, Messages: uint32(messages), Bytes: uint64(bytes)}}
 }
 
 func (c *consumer) signal(kind peerv1.SignalKind) {

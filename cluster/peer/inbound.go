@@ -46,7 +46,7 @@ func (in *inbound) complete(b *queue.Batch) {
 // Done implements queue.Flow.
 func (in *inbound) Done(n int) {
 	if left := in.left.Add(-int64(n)); left <= 0 && left+int64(n) > 0 || in.size == 0 {
-		in.s.out.released(in.id)
+		in.s.out.released(in.id, in.size)
 	}
 }
 

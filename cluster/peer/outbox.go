@@ -4,14 +4,21 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brokerd/brokerd/amqp/block"
 	"github.com/brokerd/brokerd/amqp/queue"
 	peerv1 "github.com/brokerd/brokerd/proto/peer/v1"
 )
 
-// maxUnsent is how many bytes of deliveries may wait for the stream before consumers are told to wait.
-const maxUnsent = 8 << 20
+const (
+	// maxUnsent is how many bytes of deliveries may wait for the stream before consumers are told to wait.
+	maxUnsent = 8 << 20
+	// Releases wait for something else to be sent with, because a message of their own costs both nodes several wake-ups: until they
+	// are of maxWithheld bytes together, or for releaseDelay.
+	maxWithheld  = 64 << 10
+	releaseDelay = 5 * time.Millisecond
+)
 
 // outbox is what waits to be sent to the other node.
 type outbox struct {
@@ -26,6 +33,9 @@ type outbox struct {
 	unsent   int                 // bytes of deliveries that are pending or being sent
 	noticed  int                 // bytes of notices that are pending
 	crowding []*subscription     // waiting for unsent to fall
+	withheld int                 // bytes of the releases in answers
+	late     *time.Timer         // ends the wait of releases
+	ticking  bool                // late is running
 }
 
 // outgoing is either a piece for a subscription or an event.
@@ -60,6 +70,9 @@ func (o *outbox) close() {
 	o.closed = true
 	o.pending, o.crowding = nil, nil
 	o.answers.Reset()
+	if o.late != nil {
+		o.late.Stop()
+	}
 	o.mu.Unlock()
 	o.poke()
 }
@@ -100,10 +113,38 @@ func (o *outbox) done(id uint64, refused []uint32, b *queue.Batch) {
 	o.answer(&o.answers.Done, id)
 }
 
-// released says that the queue does not hold a publication against its publisher any more.
-func (o *outbox) released(id uint64) {
+// released says that the queue does not hold a publication of so many bytes against its publisher any more.
+func (o *outbox) released(id uint64, size int) {
 	o.mu.Lock()
-	o.answer(&o.answers.Released, id)
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.answers.Released = append(o.answers.Released, id)
+	before := o.withheld
+	o.withheld += size
+	switch {
+	case o.withheld >= maxWithheld:
+		if before < maxWithheld {
+			o.poke()
+		}
+	case !o.ticking && o.late == nil:
+		o.ticking = true
+		o.late = time.AfterFunc(releaseDelay, o.release)
+	case !o.ticking:
+		o.ticking = true
+		o.late.Reset(releaseDelay)
+	}
+}
+
+// release sends the releases that have waited long enough.
+func (o *outbox) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ticking = false
+	if len(o.answers.Released) > 0 {
+		o.poke()
+	}
 }
 
 // settled says that a settlement is durable, or with failed that it is not.
@@ -218,6 +259,7 @@ func (w *eventWriter) take(m *peerv1.LinkResponse) bool {
 	m.Refusals, m.Done, m.Released, m.Settled = a.Refusals, a.Done, a.Released, a.Settled
 	m.Unkept, m.Unsettled = a.Unkept, a.Unsettled
 	a.Reset()
+	o.withheld = 0
 	return true
 }
 

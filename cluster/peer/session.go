@@ -36,6 +36,7 @@ type session struct {
 	byID      map[uint64]*consumer
 	woken     []*consumer
 	stalled   []*consumer
+	crediting []*consumer // have something to tell with the next message
 
 	// The reader's:
 	asm      assembler
@@ -171,7 +172,7 @@ func (s *session) end() {
 	s.ended = true
 	pending, sent, calls, settles, consumers := s.pending, s.sent, s.calls, s.settles, s.byID
 	s.pending, s.sent, s.calls, s.settles, s.byID = nil, nil, nil, nil, nil
-	s.consumers, s.woken, s.stalled = nil, nil, nil
+	s.consumers, s.woken, s.stalled, s.crediting = nil, nil, nil, nil
 	s.mu.Unlock()
 	for _, p := range sent {
 		p.refuse()

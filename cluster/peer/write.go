@@ -13,8 +13,9 @@ type writer struct {
 	seq sequencer[*peerv1.Operation]
 	id  uint64 // of the last publication
 
-	list []entry // taken, and not sent from at on
-	at   int
+	list      []entry // taken, and not sent from at on
+	at        int
+	crediting []*consumer // taken
 
 	// The message in the making:
 	ops    []keyedOp
@@ -60,6 +61,7 @@ func (s *session) write(done <-chan struct{}) error {
 		if w.at == len(w.list) {
 			w.take()
 		}
+		w.credit()
 		w.encode()
 		if !w.register() {
 			return nil
@@ -80,10 +82,24 @@ func (w *writer) take() {
 	if cap(next) > keptEntries {
 		next = nil
 	}
+	credits := w.crediting[:0]
 	w.s.mu.Lock()
 	w.list, w.s.pending = w.s.pending, next
+	w.crediting, w.s.crediting = w.s.crediting, credits
 	w.s.mu.Unlock()
 	w.at = 0
+}
+
+// credit makes operations of what consumers have taken. Their order does not matter.
+func (w *writer) credit() {
+	for i, c := range w.crediting {
+		c.crediting.Store(false) // before the figures are read, so that none is forgotten
+		if op := c.creditTaken(); op != nil {
+			w.ops = append(w.ops, keyedOp{op, c.h.id, settleBytes})
+		}
+		w.crediting[i] = nil
+	}
+	w.crediting = w.crediting[:0]
 }
 
 // abort answers what was taken and not registered.
